@@ -1,0 +1,51 @@
+"""The unit of money: nanos, integers of 1e-9 USD. Parse, format, and the one rounding rule. Pure; no Django."""
+
+from decimal import Decimal, InvalidOperation
+from typing import NewType
+
+Nanos = NewType("Nanos", int)  # 1 nano = 1e-9 USD
+Picos = NewType("Picos", int)  # 1 pico = 1e-12 USD; prices and unrounded costs
+
+NANOS_PER_USD = 1_000_000_000
+NANOS_PER_CENT = 10_000_000
+PICOS_PER_NANO = 1_000
+NANOS_MAX = 2**63 - 1
+
+
+class NotAnAmount(ValueError):
+    """The text or number is not an amount of dollars with at most nine decimals within 64 bits."""
+
+
+def nanos_from_picos(picos: int) -> Nanos:
+    """Round an unrounded cost to nanos, half up. The only place where a cost is rounded. Raises: ValueError if negative."""
+    if picos < 0:
+        msg = f"a cost is never negative, got {picos} picos"
+        raise ValueError(msg)
+    return Nanos((picos + PICOS_PER_NANO // 2) // PICOS_PER_NANO)
+
+
+def nanos_from_usd(usd: str | int | float | Decimal) -> Nanos:
+    """Read dollars exactly: '0.25' is 250_000_000. A JSON float is read by its shortest decimal form.
+
+    Raises: NotAnAmount for more than nine decimals, not-a-number, infinities and values beyond 64 bits.
+    """
+    if isinstance(usd, bool):
+        msg = "a boolean is not an amount of money"
+        raise NotAnAmount(msg)
+    try:
+        value = Decimal(repr(usd) if isinstance(usd, float) else usd) * NANOS_PER_USD
+        whole = int(value)
+    except (InvalidOperation, ValueError, OverflowError, TypeError) as error:
+        msg = f"{usd!r} is not an amount of dollars"
+        raise NotAnAmount(msg) from error
+    if whole != value or abs(whole) > NANOS_MAX:
+        msg = f"{usd!r} has more than nine decimals or is too large"
+        raise NotAnAmount(msg)
+    return Nanos(whole)
+
+
+def usd_text(nanos: int) -> str:
+    """Write nanos as a plain decimal of dollars without trailing zeros: 214_000 is '0.000214'."""
+    sign = "-" if nanos < 0 else ""
+    whole, part = divmod(abs(nanos), NANOS_PER_USD)
+    return f"{sign}{whole}.{part:09d}".rstrip("0").rstrip(".") if part else f"{sign}{whole}"

@@ -1,0 +1,9 @@
+"""App config."""
+
+from django.apps import AppConfig
+
+
+class CatalogConfig(AppConfig):
+    """Models, endpoints, providers, prices."""
+
+    name = "catalog"

@@ -1,0 +1,9 @@
+"""App config."""
+
+from django.apps import AppConfig
+
+
+class GatewayConfig(AppConfig):
+    """Wiring and the data plane."""
+
+    name = "gateway"

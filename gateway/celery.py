@@ -1,0 +1,24 @@
+"""The Celery application and every periodic job with its period in seconds. Messages are wake-ups; money never travels in one."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
+
+app = Celery("tollway")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+app.conf.beat_schedule = {
+    # Book what the data plane has settled: at most a second behind.
+    "settle": {"task": "billing.tasks.settle_due", "schedule": 1.0, "options": {"expires": 1.0, "queue": "ledger"}},
+    # Credits, limits and key states that have not reached the money store yet.
+    "publish": {"task": "billing.tasks.publish_pending", "schedule": 2.0, "options": {"expires": 2.0}},
+    # Holds whose gateway died.
+    "reap": {"task": "billing.tasks.reap_expired_holds", "schedule": 2.0, "options": {"expires": 2.0, "queue": "ledger"}},
+    # Day partitions of the usage table, a week ahead.
+    "partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 600.0}},
+    # The invariants of the books.
+    "verify": {"task": "billing.tasks.verify_books", "schedule": 300.0, "options": {"expires": 300.0}},
+}
