@@ -1,0 +1,1 @@
+"""Request id, security headers and the content security policy."""
