@@ -1,0 +1,70 @@
+"""Reads of people, organizations and keys. Every read of tenant data takes the organization, and finds nothing outside it."""
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Final
+
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from accounts.models import ApiKey, Membership, Organization, User
+
+PAGE_SIZE: Final = 100
+
+
+def organizations_of(user: User) -> QuerySet[Organization]:
+    """Return the organizations that the person is a member of, oldest membership first."""
+    return Organization.objects.filter(memberships__user=user).order_by("memberships__pk")
+
+
+def organization_of(user: User, public_id: str) -> Organization | None:
+    """Return one organization of the person's by its public id; None for strangers."""
+    return organizations_of(user).filter(public_id=public_id).first()
+
+
+def member(organization: Organization, user_id: int) -> User | None:
+    """Return a member of the organization by id; None for strangers."""
+    found = Membership.objects.filter(organization=organization, user_id=user_id).select_related("user").first()
+    return None if found is None else found.user
+
+
+def api_keys(
+    organization: Organization,
+    *,
+    include_disabled: bool = True,
+    include_expired: bool = True,
+    include_management: bool = True,
+    now: dt.datetime | None = None,
+) -> QuerySet[ApiKey]:
+    """Return the organization's keys, newest first, never a deleted one."""
+    keys = ApiKey.objects.filter(organization=organization, deleted_at=None).select_related("created_by", "organization")
+    if not include_disabled:
+        keys = keys.filter(disabled=False)
+    if not include_expired:
+        keys = keys.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()))
+    if not include_management:
+        keys = keys.filter(is_management=False)
+    return keys.order_by("-created_at", "-pk")
+
+
+def api_key(organization: Organization, key_hash: str) -> ApiKey | None:
+    """Return one key of the organization by hash; None when it is unknown, deleted or a stranger's."""
+    return api_keys(organization).filter(hash=key_hash).first()
+
+
+def key_names(organization: Organization, key_ids: Iterable[int]) -> dict[int, str]:
+    """Return names by key id, for receipts: deleted keys are named too."""
+    return dict(ApiKey.objects.filter(organization=organization, pk__in=key_ids).values_list("pk", "name"))
+
+
+def bearer(key_hash: str) -> ApiKey | None:
+    """Return the key that a presented secret hashes to, with its organization; None when there is none or it was deleted.
+
+    The one read that is not scoped: it is what finds the organization.
+    """
+    return ApiKey.objects.filter(hash=key_hash, deleted_at=None).select_related("organization", "created_by").first()
+
+
+def unpublished_keys(limit: int = 500) -> QuerySet[ApiKey]:
+    """Return keys whose present version the money store does not know, for the periodic publisher."""
+    return ApiKey.objects.filter(published_version__lt=F("version")).select_related("organization").order_by("pk")[:limit]
