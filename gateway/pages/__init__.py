@@ -1,0 +1,1 @@
+"""Pages that need more than one app: landing, dashboard, keys, requests, health. One file per noun."""
