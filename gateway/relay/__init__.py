@@ -1,0 +1,1 @@
+"""The data plane: from request to ledger. No Django below this line."""

@@ -1,0 +1,70 @@
+"""Composition root: Channels' routers send the hot paths to the data plane, websockets to consumers, the rest to Django."""
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
+
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+
+django_application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.urls import path, re_path
+
+from gateway import celery  # noqa: F401 -- makes tasks of this process go to our broker
+from gateway.live import websocket_urlpatterns
+from gateway.relay.config import RelayConfig
+from gateway.relay.exchange import Message, Receive, Send
+from gateway.relay.plane import DataPlane
+
+
+def relay_config() -> RelayConfig:
+    """Return the data plane's configuration from Django's settings."""
+    return RelayConfig(
+        database_url=settings.DATABASE_URL,
+        redis_url=settings.REDIS_URL,
+        broker_redis_url=settings.BROKER_REDIS_URL,
+        secret_keys=(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS),
+        provider_credentials=settings.PROVIDER_CREDENTIALS,
+        public_url=settings.PUBLIC_URL,
+        spool_dir=settings.SPOOL_DIR,
+        simulator_url=settings.SIMULATOR_URL if settings.DEMO_MODE else "",
+        body_max_bytes=settings.BODY_MAX_BYTES,
+    )
+
+
+plane = DataPlane(relay_config())
+
+
+class Lifespan:
+    """Starts and stops the data plane with the server process."""
+
+    async def __call__(self, _scope: Message, receive: Receive, send: Send) -> None:
+        """Speak the lifespan protocol."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await plane.start()
+                except Exception as error:
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    raise
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await plane.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+_routes: list[Any] = [path(hot.lstrip("/"), plane.app) for hot in plane.app.paths]
+application = ProtocolTypeRouter(
+    {
+        "http": URLRouter([*_routes, re_path(r"", django_application)]),
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "lifespan": Lifespan(),
+    },
+)

@@ -1,0 +1,96 @@
+"""The data plane as an ASGI application: paths, methods, and the one place where an error becomes an answer."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from gateway.relay.catalog import CatalogView
+from gateway.relay.config import RelayConfig
+from gateway.relay.errors import ApiError, MethodNotAllowed, NotFound, Unavailable
+from gateway.relay.exchange import ClientGone, Exchange, Message, Receive, Send
+from gateway.relay.flow import ChatFlow
+
+_log = logging.getLogger(__name__)
+_Handler = Callable[[Exchange], Awaitable[None]]
+_CORS = (
+    (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+    (b"access-control-allow-headers", b"*, authorization"),
+    (b"access-control-max-age", b"86400"),
+)
+
+
+class RelayApp:
+    """Serves the paths in ``paths``; ``gateway/asgi.py`` sends it nothing else. ``view`` is None until a catalog is loaded."""
+
+    def __init__(self, config: RelayConfig, flow: ChatFlow) -> None:
+        self._config = config
+        self._flow = flow
+        self.view: CatalogView | None = None
+        self._routes: dict[str, dict[str, _Handler]] = {
+            "/api/v1/chat/completions": {"POST": self._chat},
+            "/api/v1/models": {"GET": self._models, "HEAD": self._models},
+        }
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that this application serves."""
+        return tuple(self._routes)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        exchange = Exchange(scope, receive, send, body_max_bytes=self._config.body_max_bytes)
+        try:
+            await self._handler(exchange)(exchange)
+        except ClientGone:
+            return
+        except ApiError as error:
+            await exchange.fail(error)
+        except Exception:
+            # The trace goes to our log under the generation id that the client sees; the client gets no detail of ours.
+            _log.exception("unexpected failure, headers %s", exchange.extra_headers)
+            if exchange.started:
+                raise
+            await exchange.fail(ApiError("Internal Server Error", remedy="Try again; quote X-Generation-Id if it persists."))
+
+    def _handler(self, exchange: Exchange) -> _Handler:
+        methods = self._routes.get(exchange.path.rstrip("/"))
+        if methods is None:
+            raise NotFound(f"There is nothing at {exchange.path}", remedy="The API lives under /api/v1.")
+        handler = methods.get(exchange.method)
+        if handler is not None:
+            return handler
+        if exchange.method == "OPTIONS":
+            return self._preflight
+        allowed = ", ".join(methods)
+        exchange.extra_headers.append((b"allow", allowed.encode()))
+        raise MethodNotAllowed(f"{exchange.method} is not allowed here; use {allowed}")
+
+    async def _preflight(self, exchange: Exchange) -> None:
+        await exchange.respond(204, b"", *_CORS)
+
+    def _current_view(self) -> CatalogView:
+        if self.view is None:
+            raise Unavailable("The catalog is not loaded yet.", retry_after_s=1)
+        return self.view
+
+    async def _chat(self, exchange: Exchange) -> None:
+        await self._flow.serve(exchange, self._current_view())
+
+    async def _models(self, exchange: Exchange) -> None:
+        """The whole list, made and compressed once per catalog version."""
+        body = self._current_view().models_body
+        etag = body.etag.encode()
+        common = [
+            (b"content-type", b"application/json"),
+            (b"etag", etag),
+            (b"vary", b"accept-encoding"),
+            (b"cache-control", b"public, max-age=60"),
+        ]
+        if exchange.headers.get(b"if-none-match") == etag:
+            await exchange.respond_cached(304, b"", common)
+            return
+        data = body.json
+        if b"gzip" in exchange.headers.get(b"accept-encoding", b""):
+            data = body.gzip
+            common.append((b"content-encoding", b"gzip"))
+        common.append((b"content-length", b"%d" % len(data)))
+        await exchange.respond_cached(200, b"" if exchange.method == "HEAD" else data, common)

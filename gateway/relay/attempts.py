@@ -1,0 +1,130 @@
+"""One try at one endpoint: what is sent, how a failure is classified, and what the caller is told when nothing worked."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from billing.types import AttemptRecord
+from gateway.dialects import dialect_for
+from gateway.dialects.base import UpstreamDialect, UpstreamFault
+from gateway.providers.auth import auth_headers
+from gateway.relay.catalog import Candidate
+from gateway.relay.errors import ApiError, ProviderFailed
+from gateway.relay.generation import Generation
+from gateway.relay.health import EndpointHealth
+from gateway.relay.upstream import UpstreamDown
+
+# The request itself is at fault: another endpoint of the same model would say the same.
+_CALLERS_FAULT = frozenset({400, 413, 422})
+# Our credential, our contract, or the provider's own trouble: the caller has no part in it.
+_MASKED = frozenset({401, 402, 403, 404})
+_OURS = "the provider refused the operator's credential or account"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request ready to be sent upstream."""
+
+    dialect: UpstreamDialect
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def prepare_call(generation: Generation, candidate: Candidate) -> Call:
+    """Return what is sent to the candidate, in its dialect."""
+    spec, host = candidate.host.spec, candidate.host
+    dialect = dialect_for(spec.dialect)
+    plan = generation.plan
+    call = dialect.encode_request(
+        generation.request,
+        candidate.endpoint,
+        spec,
+        stream=generation.request.stream,
+        max_tokens=plan.cap_tokens if plan else None,
+    )
+    headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, host.credential)}
+    return Call(dialect, host.base_url + call.path, headers, call.body)
+
+
+def fault_from_down(down: UpstreamDown, provider: str) -> UpstreamFault:
+    """Turn a broken connection into the same shape as an error answer."""
+    timeout = down.kind == "timeout"
+    return UpstreamFault(
+        status=504 if timeout else 502,
+        message=f"{provider}: {down}",
+        code=down.kind,
+        error_type="timeout" if timeout else "provider_unavailable",
+        retryable=True,
+        retry_after_s=None,
+    )
+
+
+def may_try_next(fault: UpstreamFault) -> bool:
+    """Whether another endpoint may do better."""
+    return fault.status not in _CALLERS_FAULT or fault.error_type in {"context_length_exceeded", "content_policy_violation"}
+
+
+class AttemptLog:
+    """Records each try on the receipt and in the endpoint's health."""
+
+    def __init__(self, health: EndpointHealth) -> None:
+        self._health = health
+
+    def failed(self, generation: Generation, candidate: Candidate, fault: UpstreamFault, began_ns: int) -> None:
+        """Note a failure. 400, 403, 413 and 422 do not count against the endpoint; 429 cools it down."""
+        endpoint_id = candidate.endpoint.id
+        if fault.status == 429:  # noqa: PLR2004 -- HTTP
+            self._health.rate_limited(endpoint_id, fault.retry_after_s)
+        elif fault.status not in _CALLERS_FAULT and fault.status != 403:  # noqa: PLR2004 -- HTTP
+            self._health.failure(endpoint_id)
+        self._note(generation, candidate, fault.status, began_ns, fault.error_type)
+
+    def answered(self, generation: Generation, candidate: Candidate, began_ns: int) -> None:
+        """Note the try that answered."""
+        generation.candidate = candidate
+        generation.first_byte_ns = time.perf_counter_ns()
+        self._health.success(candidate.endpoint.id)
+        self._note(generation, candidate, 200, began_ns, "")
+
+    @staticmethod
+    def _note(generation: Generation, candidate: Candidate, status: int, began_ns: int, reason: str) -> None:
+        generation.attempts.append(
+            AttemptRecord(
+                endpoint_id=candidate.endpoint.id,
+                provider=candidate.endpoint.provider,
+                status=status,
+                latency_ms=(time.perf_counter_ns() - began_ns) // 1_000_000,
+                reason=reason,
+            ),
+        )
+
+
+def error_from(faults: list[tuple[Candidate, UpstreamFault]]) -> ApiError:
+    """Return what the caller is told when every try failed: the last reason, its provider, and the earlier ones.
+
+    A refusal of our own credential or account is masked: it is ours to mend, and names nothing the caller could use.
+    """
+    candidate, fault = faults[-1]
+    name = candidate.host.spec.name
+    masked = fault.status in _MASKED
+    status = 502 if masked or fault.status < 400 else fault.status  # noqa: PLR2004 -- HTTP
+    metadata: dict[str, object] = {"provider_name": name, "model_slug": candidate.endpoint.model}
+    if fault.code and not masked:
+        metadata["provider_code"] = fault.code
+    if len(faults) > 1:
+        metadata["previous_errors"] = [
+            {"provider": one.host.spec.name, "code": earlier.status, "message": _OURS if earlier.status in _MASKED else earlier.message}
+            for one, earlier in faults[:-1]
+        ]
+    hints = [earlier.retry_after_s for _, earlier in faults]
+    retry_after = min((hint for hint in hints if hint is not None), default=None) if all(hint is not None for hint in hints) else None
+    return ProviderFailed(
+        f"{name}: {_OURS}" if masked else f"{name}: {fault.message}" if not fault.message.startswith(name) else fault.message,
+        status=status,
+        error_type="provider_unavailable" if masked else fault.error_type,
+        retryable=fault.retryable and not masked,
+        retry_after_s=retry_after,
+        metadata=metadata,
+        remedy="" if fault.status in _CALLERS_FAULT else "Try again, or allow other providers or models (provider, models).",
+    )

@@ -1,0 +1,91 @@
+"""The published catalog as the data plane uses it: a snapshot, opened credentials, and lists made once so that no request makes them."""
+
+from dataclasses import dataclass
+
+from accounts.secrets import Sealer
+from catalog.listing import Body, models_body
+from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
+from gateway.relay.config import RelayConfig
+
+_INPUT_SHARE, _OUTPUT_SHARE = 3, 1  # a usual request reads about three tokens for each that it writes
+_TRAFFIC_SUFFIXES = ("nitro", "floor", "exacto", "online")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A provider that can be called: where, and with which credential. ``credential`` is '' where none is needed."""
+
+    spec: ProviderSpec
+    base_url: str
+    credential: str
+    simulated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An endpoint at a host that can be called. ``blended_picos`` compares prices: three input tokens and one output token."""
+
+    endpoint: EndpointSpec
+    host: Host
+    blended_picos: int
+
+
+def _blended(card: RateCard) -> int:
+    prompt = card.rates.get("input_tokens", 0)
+    return _INPUT_SHARE * prompt + _OUTPUT_SHARE * card.rates.get("output_tokens", 0) + card.rates.get("requests", 0) // 1000
+
+
+def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | None:
+    if spec.mode == "off":
+        return None
+    if spec.mode == "simulated":
+        if not config.simulator_url:
+            return None
+        version = "v1beta" if spec.dialect == "gemini" else "v1"
+        return Host(spec, f"{config.simulator_url}/p/{spec.slug}/{version}", "", simulated=True)
+    if spec.sealed_credentials:
+        credential = sealer.open_sealed(spec.sealed_credentials[0])
+    else:
+        credential = config.provider_credentials.get(spec.slug, "")
+    return Host(spec, spec.base_url.rstrip("/"), credential, simulated=False)
+
+
+class CatalogView:
+    """One version of the catalog. A new version is a new view; a request keeps the one it began with."""
+
+    def __init__(self, snapshot: Snapshot, config: RelayConfig) -> None:
+        self.snapshot = snapshot
+        self.version = snapshot.version
+        sealer = Sealer(*config.secret_keys)
+        self.hosts: dict[str, Host] = {}
+        for slug, spec in snapshot.providers.items():
+            host = _host(spec, config, sealer)
+            if host is not None:
+                self.hosts[slug] = host
+        self.candidates: dict[str, tuple[Candidate, ...]] = {
+            model_id: self._candidates(model) for model_id, model in snapshot.models.items()
+        }
+        self.models_body: Body = models_body(snapshot)
+
+    def _candidates(self, model: ModelSpec) -> tuple[Candidate, ...]:
+        found = []
+        for endpoint_id in model.endpoints:
+            endpoint = self.snapshot.endpoints[endpoint_id]
+            host = self.hosts.get(endpoint.provider)
+            if host is not None:
+                found.append(Candidate(endpoint, host, _blended(endpoint.price)))
+        found.sort(key=lambda candidate: (candidate.blended_picos, candidate.endpoint.id))
+        return tuple(found)
+
+    def find_model(self, name: str) -> tuple[ModelSpec, str] | None:
+        """Return the model by id or alias, and the routing suffix ('' or nitro, floor, …). ``author/slug:free`` is a model of its own."""
+        model_id = self.snapshot.aliases.get(name, name)
+        model = self.snapshot.models.get(model_id)
+        if model is not None:
+            return model, ""
+        base, _, suffix = name.rpartition(":")
+        if base and suffix in _TRAFFIC_SUFFIXES:
+            model = self.snapshot.models.get(self.snapshot.aliases.get(base, base))
+            if model is not None:
+                return model, suffix
+        return None

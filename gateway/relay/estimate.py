@@ -1,0 +1,77 @@
+"""Upper bounds: what a request can cost at most, for the hold. Pure.
+
+A token is at least one byte, so the bytes of everything the model reads bound its prompt tokens; the context window bounds them too.
+"""
+
+from dataclasses import dataclass
+
+from billing.money import nanos_from_picos
+from catalog.pricing import upper_bound
+from catalog.types import EndpointSpec
+from gateway.dialects.base import ChatRequest
+
+# Generous bounds for parts whose tokens cannot be read off their bytes.
+_TOKENS_PER_IMAGE = 6_000
+_TOKENS_PER_AUDIO = 60_000
+_TOKENS_PER_FILE = 120_000
+_TOKENS_OVERHEAD = 256  # chat template, tool preamble
+_BYTES_PER_TOKEN = 4  # what a token is on average, for estimates; never for bounds
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPlan:
+    """What to hold before calling an endpoint.
+
+    ``output_tokens`` is what the amount covers; ``cap_tokens`` is sent upstream as max_tokens when the client set none and the answer
+    cannot be watched while it grows (not streamed), so that the hold stays an upper bound.
+    """
+
+    amount_nanos: int
+    prompt_tokens: int
+    output_tokens: int
+    cap_tokens: int | None = None
+
+
+def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
+    """Return a bound of the prompt's tokens at this endpoint."""
+    bound = (
+        request.prompt_bytes
+        + request.image_count * _TOKENS_PER_IMAGE
+        + request.audio_count * _TOKENS_PER_AUDIO
+        + request.file_count * _TOKENS_PER_FILE
+        + _TOKENS_OVERHEAD
+    )
+    return min(bound, endpoint.context_length) if endpoint.context_length else bound
+
+
+def bound_nanos(endpoint: EndpointSpec, *, prompt_tokens: int, output_tokens: int) -> int:
+    """Return the most that this many tokens can cost at the endpoint, in nanos."""
+    if endpoint.is_free:
+        return 0
+    return nanos_from_picos(upper_bound(endpoint.price, prompt_tokens_max=prompt_tokens, output_tokens_max=output_tokens))
+
+
+def plan_hold(request: ChatRequest, endpoint: EndpointSpec, *, default_output_tokens: int, modest: bool = False) -> HoldPlan:
+    """Return the hold for calling ``endpoint``.
+
+    With max_tokens the hold covers it. Without: a stream starts with ``default_output_tokens`` and extends; a whole answer holds the
+    endpoint's maximum, or, when that was refused (``modest``), the default, which is then sent upstream as max_tokens.
+    """
+    prompt = prompt_tokens_max(request, endpoint)
+    limit = endpoint.max_output_tokens or endpoint.context_length or default_output_tokens * 4
+    cap = None
+    if request.max_tokens is not None:
+        output = min(request.max_tokens, limit)
+    elif request.stream:
+        output = min(default_output_tokens, limit)
+    elif modest:
+        output = cap = min(default_output_tokens, limit)
+    else:
+        output = limit
+    output *= request.n
+    return HoldPlan(bound_nanos(endpoint, prompt_tokens=prompt, output_tokens=output), prompt, output, cap)
+
+
+def estimated_tokens(byte_count: int) -> int:
+    """Return how many tokens this many bytes probably are; used only where a provider reports no usage."""
+    return -(-byte_count // _BYTES_PER_TOKEN)

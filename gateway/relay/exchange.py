@@ -1,0 +1,139 @@
+"""One HTTP request and its answer in ASGI messages. With ``app.py`` the only file that sees scope, receive and send."""
+
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from gateway.relay.errors import ApiError, BodyTooLarge
+from gateway.relay.generation import ClientInfo
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+HeaderPairs = list[tuple[bytes, bytes]]
+
+_JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+_SSE: tuple[bytes, bytes] = (b"content-type", b"text/event-stream; charset=utf-8")
+# Answers belong to one key: no cache may keep them, and proxies must not gather a stream.
+_PRIVATE: tuple[bytes, bytes] = (b"cache-control", b"private, no-store")
+_UNBUFFERED: tuple[bytes, bytes] = (b"x-accel-buffering", b"no")
+_ANY_ORIGIN: tuple[bytes, bytes] = (b"access-control-allow-origin", b"*")
+_EXPOSED: tuple[bytes, bytes] = (b"access-control-expose-headers", b"x-generation-id, x-request-id, retry-after, x-tollway-simulated")
+_KEEPALIVE = b": TOLLWAY PROCESSING\n\n"
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+class Exchange:
+    """A request being answered. ``silent_since`` is the monotonic second of the latest byte sent, for keep-alive comments."""
+
+    __slots__ = ("_body_max_bytes", "_receive", "_send", "extra_headers", "headers", "method", "path", "silent_since", "started", "writing")
+
+    def __init__(self, scope: Message, receive: Receive, send: Send, *, body_max_bytes: int) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self._body_max_bytes = body_max_bytes
+        self.extra_headers: HeaderPairs = []
+        self.started = False
+        self.writing = False
+        self.silent_since = time.monotonic()
+
+    def header(self, name: bytes) -> str:
+        """Return a request header, or ''. Bytes that are not Latin-1 cannot occur."""
+        value = self.headers.get(name)
+        return value.decode("latin-1") if value else ""
+
+    def client_info(self) -> ClientInfo:
+        """Return what the client said about itself, cut to what a receipt keeps."""
+        return ClientInfo(
+            user_agent=self.header(b"user-agent")[:200],
+            referer=self.header(b"http-referer")[:200] or self.header(b"referer")[:200],
+            title=(self.header(b"x-openrouter-title") or self.header(b"x-title"))[:200],
+        )
+
+    async def read_body(self) -> bytes:
+        """Return the whole body. Raises: BodyTooLarge, ClientGone."""
+        length = self.headers.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > self._body_max_bytes:
+            raise self._too_large()
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            if len(body) > self._body_max_bytes:
+                raise self._too_large()
+            return body
+        parts = [body]
+        size = len(body)
+        while message.get("more_body"):
+            if size > self._body_max_bytes:
+                raise self._too_large()
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            size += len(part)
+            parts.append(part)
+        if size > self._body_max_bytes:
+            raise self._too_large()
+        return b"".join(parts)
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(
+            f"Request payload too large: the limit is {self._body_max_bytes:,} bytes",
+            remedy="Send less, for example images by URL instead of inline.",
+        )
+
+    async def wait_until_gone(self) -> None:
+        """Return when the client has closed the connection."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def respond(self, status: int, body: bytes, *headers: tuple[bytes, bytes], content_type: tuple[bytes, bytes] = _JSON) -> None:
+        """Send a whole answer."""
+        self.started = True
+        pairs = [content_type, (b"content-length", b"%d" % len(body)), _PRIVATE, _ANY_ORIGIN, _EXPOSED, *self.extra_headers, *headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def respond_cached(self, status: int, body: bytes, headers: HeaderPairs) -> None:
+        """Send a public answer whose headers (type, length, validators) were made beforehand."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, _ANY_ORIGIN]})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def fail(self, error: ApiError) -> None:
+        """Send an error as a whole answer."""
+        headers: HeaderPairs = []
+        if error.retry_after_s is not None:
+            headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+        await self.respond(error.status, error.body(), *headers)
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of a stream; starts the answer if it has not begun. Waits while the client reads slowly."""
+        self.writing = True
+        try:
+            if not self.started:
+                self.started = True
+                pairs = [_SSE, _PRIVATE, _UNBUFFERED, _ANY_ORIGIN, _EXPOSED, *self.extra_headers]
+                await self._send({"type": "http.response.start", "status": 200, "headers": pairs})
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        finally:
+            self.writing = False
+            self.silent_since = time.monotonic()
+
+    async def keep_alive(self) -> None:
+        """Send a comment line, which every parser of event streams skips. A client that has just left is no error."""
+        with contextlib.suppress(OSError):
+            await self.write(_KEEPALIVE)
+
+    async def finish(self) -> None:
+        """End a stream."""
+        await self._send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,130 @@
+"""One chat request from top to bottom: authenticate, decode, route, hold, then answer whole or in a stream. Read this file first."""
+
+import random
+import time
+
+from accounts.lookup import KeyLookup, LookupUnavailable
+from accounts.types import Caller, InvalidKey, KeyExpired
+from gateway.dialects.base import ChatRequest, InvalidRequest
+from gateway.dialects.chat_completions import decode_request
+from gateway.relay.answers import AnswerRelay
+from gateway.relay.catalog import CatalogView
+from gateway.relay.errors import ApiError, BadRequest, Forbidden, Unauthorized, Unavailable
+from gateway.relay.exchange import Exchange
+from gateway.relay.generation import Generation, new_event_id, start_generation
+from gateway.relay.health import EndpointHealth
+from gateway.relay.hold import Cashier
+from gateway.relay.routing import Route, find_route, read_preferences
+from gateway.relay.settlement import Settler
+from gateway.relay.streams import StreamRelay
+
+
+class ChatFlow:
+    """Serves POST /api/v1/chat/completions."""
+
+    def __init__(
+        self,
+        *,
+        keys: KeyLookup,
+        cashier: Cashier,
+        settler: Settler,
+        answers: AnswerRelay,
+        streams: StreamRelay,
+        health: EndpointHealth,
+    ) -> None:
+        self._keys = keys
+        self._cashier = cashier
+        self._settler = settler
+        self._answers = answers
+        self._streams = streams
+        self._health = health
+        self._rng = random.Random()  # noqa: S311 -- load balancing, not secrecy
+
+    async def serve(self, exchange: Exchange, view: CatalogView) -> None:
+        """Answer the request. Raises: ApiError before anything was sent; nothing is charged then."""
+        started_ns = time.perf_counter_ns()
+        caller = await self.authenticate(exchange)
+        body = await exchange.read_body()
+        event_id = new_event_id()
+        exchange.extra_headers.append((b"x-generation-id", b"gen-" + event_id.hex.encode()))
+        request = self._decode(body)
+        route = self._route(view, request)
+        generation = start_generation(
+            event_id=event_id,
+            caller=caller,
+            request=request,
+            view=view,
+            route=route,
+            client=exchange.client_info(),
+            started_ns=started_ns,
+        )
+        await self._cashier.reserve(generation)
+        await self._answer(generation, exchange)
+
+    async def _answer(self, generation: Generation, exchange: Exchange) -> None:
+        """Run the relay; whatever happens, the hold is settled exactly once."""
+        relay = self._streams if generation.request.stream else self._answers
+        try:
+            await relay.serve(generation, exchange)
+        except ApiError as error:
+            generation.outcome.error_type, generation.outcome.http_status = error.error_type, error.status
+            raise
+        finally:
+            if not generation.settled:
+                self._settler.settle(generation)
+
+    async def authenticate(self, exchange: Exchange) -> Caller:
+        """Return who is calling. Raises: Unauthorized, Forbidden, Unavailable."""
+        secret = bearer_secret(exchange)
+        caller = self._keys.find(secret)
+        if caller is None:
+            try:
+                caller = await self._keys.resolve(secret)
+            except InvalidKey as error:
+                raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from error
+            except KeyExpired as error:
+                raise Unauthorized("This API key has expired.", remedy="Create a new key.") from error
+            except LookupUnavailable as error:
+                raise Unavailable("Keys cannot be checked at the moment; nothing was charged.", retry_after_s=1) from error
+        if caller.is_management:
+            raise Forbidden(
+                "Management keys cannot call models.",
+                remedy="Create an API key for inference; management keys only manage keys and read credits.",
+            )
+        return caller
+
+    @staticmethod
+    def _decode(body: bytes) -> ChatRequest:
+        try:
+            return decode_request(body)
+        except InvalidRequest as error:
+            raise BadRequest(error.message, metadata={"param": error.param} if error.param else None) from error
+
+    def _route(self, view: CatalogView, request: ChatRequest) -> Route:
+        names = request.models if request.model is None else (request.model, *request.models)
+        if not names:
+            raise BadRequest("model is required", metadata={"param": "model"}, remedy="GET /api/v1/models lists every model id.")
+        return find_route(
+            view,
+            names=tuple(dict.fromkeys(names)),
+            wish=read_preferences(request.provider),
+            body=request.body,
+            max_tokens=request.max_tokens,
+            health=self._health,
+            rng=self._rng,
+        )
+
+
+def bearer_secret(exchange: Exchange) -> str:
+    """Return the secret of the Authorization header (Bearer) or of x-api-key. Raises: Unauthorized."""
+    value = exchange.header(b"authorization")
+    scheme, _, secret = value.partition(" ")
+    if scheme.lower() == "bearer" and secret:
+        return secret.strip()
+    secret = exchange.header(b"x-api-key")
+    if secret:
+        return secret.strip()
+    raise Unauthorized(
+        "Missing Authentication header",
+        remedy="Send 'Authorization: Bearer <key>'; keys are made on the dashboard.",
+    )

@@ -1,0 +1,84 @@
+"""One request's life: who asked, for what, where it was tried, what was held, how it ended."""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+
+import uuid_utils
+
+from accounts.types import Caller
+from billing.authorizer.holds import Hold
+from billing.types import AttemptRecord
+from catalog.types import Usage
+from gateway.dialects.base import ChatRequest
+from gateway.relay.catalog import Candidate, CatalogView
+from gateway.relay.estimate import HoldPlan
+from gateway.relay.routing import Route
+
+
+@dataclass(slots=True)
+class ClientInfo:
+    """What the client said about itself in headers, for the receipt."""
+
+    user_agent: str = ""
+    referer: str = ""
+    title: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How the answering attempt ended. ``usage`` is None until it is known or estimated."""
+
+    status: str = "error"  # ok, error, cancelled
+    usage: Usage | None = None
+    finish_reason: str = ""
+    native_finish_reason: str = ""
+    upstream_id: str = ""
+    service_tier: str = ""
+    http_status: int = 200
+    error_type: str = ""
+    output_seen: bool = False
+
+
+@dataclass(slots=True)
+class Generation:
+    """Everything about one request, filled in as it goes. Times: ``started_ns`` monotonic, ``started_at_ms`` Unix milliseconds."""
+
+    caller: Caller
+    request: ChatRequest
+    view: CatalogView
+    route: Route
+    client: ClientInfo
+    event_id: uuid.UUID
+    id: str
+    started_ns: int
+    started_at_ms: int
+    plan: HoldPlan | None = None
+    hold: Hold | None = None
+    candidate: Candidate | None = None
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    first_byte_ns: int = 0
+    outcome: Outcome = field(default_factory=Outcome)
+    settled: bool = False
+
+
+def new_event_id() -> uuid.UUID:
+    """Return a fresh time-sortable id, made by us before anything is written."""
+    return uuid.UUID(int=uuid_utils.uuid7().int)
+
+
+def start_generation(
+    *, event_id: uuid.UUID, caller: Caller, request: ChatRequest, view: CatalogView, route: Route, client: ClientInfo, started_ns: int,
+) -> Generation:  # fmt: skip
+    """Return the record of a request that has passed authentication and routing."""
+    return Generation(
+        caller=caller,
+        request=request,
+        view=view,
+        route=route,
+        client=client,
+        event_id=event_id,
+        id=f"gen-{event_id.hex}",
+        started_ns=started_ns,
+        started_at_ms=time.time_ns() // 1_000_000,
+    )

@@ -1,0 +1,103 @@
+"""Taking and growing the hold of one request, and saying clearly why it was refused."""
+
+from accounts.types import KeyDisabled, KeyExpired
+from billing.authorizer.connection import MoneyStoreDown
+from billing.authorizer.holds import HoldContext, Holds, InsufficientCredit
+from billing.money import usd_text
+from gateway.relay.catalog import Candidate
+from gateway.relay.config import RelayConfig
+from gateway.relay.errors import ApiError, OutOfCredit, Unauthorized, Unavailable
+from gateway.relay.estimate import HoldPlan, plan_hold
+from gateway.relay.generation import Generation
+
+
+def _refused(error: InsufficientCredit, plan: HoldPlan, public_url: str) -> ApiError:
+    need, have = usd_text(plan.amount_nanos), usd_text(error.available_nanos)
+    metadata = {"required_usd": need, "available_usd": have, "provider_name": None}
+    if error.scope == "key":
+        return OutOfCredit(
+            f"Key limit exceeded: this request may cost up to ${need} and the key has ${have} left in its period.",
+            metadata={**metadata, "limit_source": "key_limit"},
+            remedy=f"Raise the key's limit at {public_url}/keys, wait for its reset, or send a smaller max_tokens.",
+        )
+    return OutOfCredit(
+        f"Insufficient credits: this request may cost up to ${need} and ${have} is available. Add more using {public_url}/credits",
+        metadata={**metadata, "limit_source": "credits"},
+        remedy=f"Add credits at {public_url}/credits, send a smaller max_tokens, or wait for running requests to settle.",
+    )
+
+
+class Cashier:
+    """The data plane's side of the money store."""
+
+    def __init__(self, holds: Holds, config: RelayConfig) -> None:
+        self._holds = holds
+        self._config = config
+
+    async def reserve(self, generation: Generation) -> None:
+        """Hold the upper bound for the first candidate. Raises: OutOfCredit, Unauthorized, Unavailable."""
+        candidate = generation.route.candidates[0]
+        tokens = self._config.hold_output_tokens
+        plan = plan_hold(generation.request, candidate.endpoint, default_output_tokens=tokens)
+        try:
+            try:
+                await self._take(generation, candidate, plan)
+            except InsufficientCredit:
+                modest = plan_hold(generation.request, candidate.endpoint, default_output_tokens=tokens, modest=True)
+                if modest.cap_tokens is None or modest.amount_nanos >= plan.amount_nanos:
+                    raise
+                plan = modest
+                await self._take(generation, candidate, plan)
+        except InsufficientCredit as error:
+            raise _refused(error, plan, self._config.public_url) from error
+        except KeyDisabled as error:
+            raise Unauthorized("This API key is disabled.", remedy="Enable it, or use another key.") from error
+        except KeyExpired as error:
+            raise Unauthorized("This API key has expired.", remedy="Create a new key.") from error
+        except MoneyStoreDown as error:
+            raise Unavailable(
+                "Balances cannot be checked at the moment; nothing was charged.",
+                retry_after_s=error.retry_after_s,
+                remedy="Send the request again after the time in Retry-After.",
+            ) from error
+
+    async def _take(self, generation: Generation, candidate: Candidate, plan: HoldPlan) -> None:
+        endpoint, request = candidate.endpoint, generation.request
+        context = HoldContext(
+            model=endpoint.model,
+            requested_model=request.model or endpoint.model,
+            endpoint_id=endpoint.id,
+            provider=endpoint.provider,
+            provider_name=candidate.host.spec.name,
+            price_version_id=endpoint.price_version_id,
+            api_type="completions",
+            streamed=request.stream,
+            simulated=candidate.host.simulated,
+            started_at_ms=generation.started_at_ms,
+        )
+        generation.hold = await self._holds.reserve(
+            event_id=generation.event_id, caller=generation.caller, amount_nanos=plan.amount_nanos, context=context,
+        )  # fmt: skip
+        generation.plan = plan
+
+    async def cover(self, generation: Generation, candidate: Candidate) -> bool:
+        """Make the hold large enough for ``candidate``: a fallback that is dearer needs more. False: it cannot be afforded, skip it."""
+        if candidate is generation.route.candidates[0]:
+            return True
+        hold = generation.hold
+        assert hold is not None and generation.plan is not None  # noqa: S101, PT018 -- reserve() came first
+        modest = generation.plan.cap_tokens is not None
+        plan = plan_hold(generation.request, candidate.endpoint, default_output_tokens=self._config.hold_output_tokens, modest=modest)
+        missing = plan.amount_nanos - hold.amount_nanos
+        if missing > 0 and not await self.extend(generation, missing):
+            return False
+        generation.plan = plan
+        return True
+
+    async def extend(self, generation: Generation, by_nanos: int) -> bool:
+        """Grow the hold. False when the balance or the key's limit does not allow it, or the money store is away."""
+        assert generation.hold is not None  # noqa: S101 -- reserve() came first
+        try:
+            return await self._holds.extend(generation.hold, by_nanos=by_nanos)
+        except MoneyStoreDown:
+            return False

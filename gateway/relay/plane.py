@@ -1,0 +1,83 @@
+"""The data plane of one process: everything it needs, built in one place, started and stopped together."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from accounts.lookup import KeyLookup
+from billing.authorizer.connection import MoneyConnection
+from billing.authorizer.holds import Holds
+from billing.authorizer.loader import ScopeLoader
+from billing.authorizer.spool import Spool
+from catalog.reader import SnapshotReader
+from catalog.types import Snapshot
+from gateway.relay.answers import AnswerRelay
+from gateway.relay.app import RelayApp
+from gateway.relay.attempts import AttemptLog
+from gateway.relay.catalog import CatalogView
+from gateway.relay.config import RelayConfig
+from gateway.relay.flow import ChatFlow
+from gateway.relay.health import EndpointHealth
+from gateway.relay.hold import Cashier
+from gateway.relay.settlement import Settler
+from gateway.relay.streams import StreamRelay
+from gateway.relay.upstream import UpstreamClient
+
+_log = logging.getLogger(__name__)
+
+
+class DataPlane:
+    """Wires the hot path. Stores may be away at start: the plane answers 503 until they are there."""
+
+    def __init__(self, config: RelayConfig) -> None:
+        self._config = config
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
+            config.database_url, min_size=1, max_size=config.database_pool_max, timeout=5, open=False, kwargs={"autocommit": True},
+        )  # fmt: skip
+        self._connection = MoneyConnection(config.redis_url)
+        self._spool = Spool(config.spool_dir, pool=self._pool)
+        self._holds = Holds(self._connection, spool=self._spool, loader=ScopeLoader(self._pool, self._connection))
+        self._keys = KeyLookup(self._pool, config.broker_redis_url)
+        self._reader = SnapshotReader(self._pool, config.broker_redis_url)
+        self._client = UpstreamClient(connect_timeout_s=config.connect_timeout_s, idle_timeout_s=config.idle_timeout_s)
+        health = EndpointHealth()
+        cashier, settler, log = Cashier(self._holds, config), Settler(self._holds), AttemptLog(health)
+        answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
+        self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
+        flow = ChatFlow(keys=self._keys, cashier=cashier, settler=settler, answers=answers, streams=self._streams, health=health)
+        self.app = RelayApp(config, flow)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open pools and connections, load the catalog, start the background tasks."""
+        await self._pool.open()
+        await self._connection.start()
+        await self._spool.start()
+        await self._holds.start()
+        await self._keys.start()
+        self._run(self._reader.watch(self._show), "catalog-watcher")
+        self._run(self._streams.keep_alive_forever(), "keep-alive")
+
+    async def close(self) -> None:
+        """Stop taking work, hand over what is unsent, close."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._holds.close()
+        await self._spool.close()
+        await self._keys.close()
+        await self._connection.close()
+        await self._client.close()
+        await self._pool.close()
+
+    def _run(self, job: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.append(asyncio.create_task(job, name=name))
+
+    async def _show(self, snapshot: Snapshot) -> None:
+        # Building a view takes tens of milliseconds, which belongs in a thread and not between two chunks of a stream.
+        self.app.view = await asyncio.to_thread(CatalogView, snapshot, self._config)
+        _log.info("catalog version %s is live", snapshot.version)

@@ -1,0 +1,274 @@
+"""Which endpoints may serve a request, in which order, and why the others may not. Pure: no clock, no network.
+
+Default order: endpoints without an outage in the last 30 seconds first; among them one is drawn with weight 1 / price², the rest follow by
+price; those with an outage come last. ``provider.order`` and ``provider.sort`` switch the draw off.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from billing.money import NotAnAmount, nanos_from_usd
+from gateway.relay.catalog import Candidate, CatalogView
+from gateway.relay.errors import BadRequest, NoEndpoint, availability
+from gateway.relay.health import EndpointHealth
+
+_SORTS = ("price", "throughput", "latency", "exacto")
+_SUFFIX_SORTS = {"floor": "price", "nitro": "throughput", "exacto": "exacto"}
+_SOFT_PARAMETERS = ("tools", "response_format", "verbosity")
+# Fields of a request that are ours or that every endpoint takes; all others must be among an endpoint's supported_parameters.
+_NOT_PARAMETERS = frozenset(
+    "messages prompt model models provider route stream stream_options n user metadata session_id trace debug usage plugins transforms preset "
+    "service_tier cache_control prompt_cache_key prompt_cache_options modalities max_tokens max_completion_tokens stop image_config".split(),
+)
+_PARAMETER_NAMES = {"reasoning_effort": "reasoning", "functions": "tools", "function_call": "tool_choice"}
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The ``provider`` object of a request, checked. Prices in picos per token."""
+
+    order: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    allow_fallbacks: bool = True
+    require_parameters: bool = False
+    deny_data_collection: bool = False
+    zdr: bool = False
+    quantizations: tuple[str, ...] = ()
+    sort: str = ""
+    max_prompt_picos: int | None = None
+    max_completion_picos: int | None = None
+
+
+@dataclass(slots=True)
+class Route:
+    """Candidates in the order to try, and what ruled the others out (rule → how many)."""
+
+    candidates: list[Candidate]
+    excluded_by: dict[str, int] = field(default_factory=dict)
+
+
+def _strings(value: Any, name: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadRequest(f"provider.{name} must be a list of strings", metadata={"param": f"provider.{name}"})
+    return tuple(item.lower() for item in value)
+
+
+def _flag(value: Any, name: str, *, default: bool) -> bool:
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise BadRequest(f"provider.{name} must be true or false", metadata={"param": f"provider.{name}"})
+    return value
+
+
+def _price_picos(value: Any, name: str) -> int | None:
+    if value is None:
+        return None
+    try:
+        # $1 per million tokens is 1e9 nanos per million tokens, which is 1e6 picos per token.
+        picos, rest = divmod(nanos_from_usd(value), 1_000)
+    except NotAnAmount:
+        picos, rest = -1, 0
+    if picos < 0:
+        raise BadRequest(f"provider.max_price.{name} must be dollars per million tokens", metadata={"param": f"provider.max_price.{name}"})
+    return picos if rest == 0 else picos + 1  # a limit finer than a pico is rounded in the caller's favour
+
+
+def _sort(value: Any) -> str:
+    if isinstance(value, dict):
+        value = value.get("by")
+    if value is None:
+        return ""
+    if value not in _SORTS:
+        raise BadRequest(f"provider.sort must be one of {', '.join(_SORTS)}", metadata={"param": "provider.sort"})
+    return str(value)
+
+
+def read_preferences(raw: dict[str, Any]) -> Preferences:
+    """Check the ``provider`` object. Raises: BadRequest naming the field."""
+    if not raw:
+        return _NO_PREFERENCES
+    collection = raw.get("data_collection")
+    if collection not in (None, "allow", "deny"):
+        raise BadRequest("provider.data_collection must be 'allow' or 'deny'", metadata={"param": "provider.data_collection"})
+    prices = raw.get("max_price") or {}
+    if not isinstance(prices, dict):
+        raise BadRequest("provider.max_price must be an object", metadata={"param": "provider.max_price"})
+    return Preferences(
+        order=_strings(raw.get("order"), "order"),
+        only=_strings(raw.get("only"), "only"),
+        ignore=_strings(raw.get("ignore"), "ignore"),
+        allow_fallbacks=_flag(raw.get("allow_fallbacks"), "allow_fallbacks", default=True),
+        require_parameters=_flag(raw.get("require_parameters"), "require_parameters", default=False),
+        deny_data_collection=collection == "deny",
+        zdr=_flag(raw.get("zdr"), "zdr", default=False),
+        quantizations=_strings(raw.get("quantizations"), "quantizations"),
+        sort=_sort(raw.get("sort")),
+        max_prompt_picos=_price_picos(prices.get("prompt"), "prompt"),
+        max_completion_picos=_price_picos(prices.get("completion"), "completion"),
+    )
+
+
+_NO_PREFERENCES = Preferences()
+
+
+def _matches(slugs: Sequence[str], candidate: Candidate) -> bool:
+    """A base slug matches every variant and region of a provider; a full slug matches one endpoint."""
+    return candidate.endpoint.provider in slugs or candidate.endpoint.tag in slugs
+
+
+def _refusal(candidate: Candidate, wish: Preferences, parameters: frozenset[str], max_tokens: int | None) -> str:  # noqa: PLR0911 -- a list of rules
+    endpoint = candidate.endpoint
+    if wish.only and not _matches(wish.only, candidate):
+        return "allowed_providers"
+    if wish.ignore and _matches(wish.ignore, candidate):
+        return "ignored_providers"
+    if wish.order and not wish.allow_fallbacks and not _matches(wish.order, candidate):
+        return "allowed_providers"
+    if max_tokens is not None and endpoint.max_output_tokens and max_tokens > endpoint.max_output_tokens:
+        return "max_tokens"
+    if wish.quantizations and (endpoint.quantization or "unknown") not in wish.quantizations:
+        return "quantization"
+    if wish.require_parameters and not parameters <= endpoint.supported_parameters:
+        return "require_parameters"
+    policy = candidate.host.spec.data_policy
+    if wish.deny_data_collection and policy.get("trains_on_prompts") is not False:
+        return "data_policy:training"
+    if wish.zdr and policy.get("zdr") is not True:
+        return "data_policy:zdr"
+    rates = endpoint.price.rates
+    if wish.max_prompt_picos is not None and rates.get("input_tokens", 0) > wish.max_prompt_picos:
+        return "max_price"
+    if wish.max_completion_picos is not None and rates.get("output_tokens", 0) > wish.max_completion_picos:
+        return "max_price"
+    return ""
+
+
+def parameters_of(body: dict[str, Any]) -> frozenset[str]:
+    """Return the request's fields that an endpoint has to support, under the catalog's names."""
+    return frozenset(_PARAMETER_NAMES.get(name, name) for name, value in body.items() if value is not None and name not in _NOT_PARAMETERS)
+
+
+def _draw(stable: list[Candidate], rng: random.Random) -> list[Candidate]:
+    """Put one candidate, drawn with weight 1 / price², in front of the others, which stay sorted by price. Free ones win outright."""
+    if len(stable) < 2 or stable[0].blended_picos == 0:  # noqa: PLR2004 -- one is no choice
+        return stable
+    weights = [1.0 / (candidate.blended_picos * candidate.blended_picos) for candidate in stable]
+    chosen = rng.choices(range(len(stable)), weights)[0]
+    if chosen:
+        stable.insert(0, stable.pop(chosen))
+    return stable
+
+
+def order_endpoints(
+    candidates: Sequence[Candidate],
+    *,
+    wish: Preferences,
+    parameters: frozenset[str],
+    max_tokens: int | None,
+    health: EndpointHealth,
+    rng: random.Random,
+) -> Route:
+    """Return the endpoints of one model in the order to try. An empty list comes with the rules that emptied it."""
+    route = Route([])
+    allowed = route.candidates
+    for candidate in candidates:
+        rule = _refusal(candidate, wish, parameters, max_tokens)
+        if rule:
+            route.excluded_by[rule] = route.excluded_by.get(rule, 0) + 1
+        else:
+            allowed.append(candidate)
+    for name in _SOFT_PARAMETERS:
+        if name in parameters:
+            able = [candidate for candidate in allowed if name in candidate.endpoint.supported_parameters]
+            allowed = able or allowed
+    if len(allowed) > 1:
+        stable = [candidate for candidate in allowed if not health.is_down(candidate.endpoint.id)]
+        down = [candidate for candidate in allowed if health.is_down(candidate.endpoint.id)] if len(stable) < len(allowed) else []
+        if wish.order:
+            rank = {slug: place for place, slug in enumerate(wish.order)}
+            last = len(rank)
+            allowed = sorted(
+                stable + down,
+                key=lambda one: min(rank.get(one.endpoint.tag, last), rank.get(one.endpoint.provider, last)),
+            )
+        elif wish.sort:
+            allowed = stable + down
+        else:
+            allowed = _draw(stable, rng) + down
+    route.candidates = allowed if wish.allow_fallbacks or wish.order else allowed[:1]
+    return route
+
+
+def _with_suffix(wish: Preferences, suffix: str) -> Preferences:
+    """``:floor`` sorts by price, ``:nitro`` by throughput, ``:exacto`` by quality; an explicit order stays."""
+    sort = _SUFFIX_SORTS.get(suffix)
+    return replace(wish, sort=sort) if sort and not wish.order else wish
+
+
+def find_route(
+    view: CatalogView,
+    *,
+    names: tuple[str, ...],
+    wish: Preferences,
+    body: dict[str, Any],
+    max_tokens: int | None,
+    health: EndpointHealth,
+    rng: random.Random,
+) -> Route:
+    """Return the endpoints of all named models, each model's in its order, models in theirs.
+
+    Raises: BadRequest for a model that does not exist, NoEndpoint when nothing may serve the request (with the rules and a remedy).
+    """
+    parameters = parameters_of(body)
+    total = Route([])
+    unknown: list[str] = []
+    for name in names:
+        found = view.find_model(name)
+        if found is None:
+            unknown.append(name)
+            continue
+        model, suffix = found
+        if model.type != "chat":
+            raise BadRequest(
+                f"{name} is a {model.type} model and cannot answer chat completions",
+                availability=availability("wrong_endpoint", retryable=False, models=names),
+                remedy="Choose a chat model; GET /api/v1/models lists them.",
+            )
+        one = order_endpoints(
+            view.candidates[model.id], wish=_with_suffix(wish, suffix), parameters=parameters, max_tokens=max_tokens, health=health, rng=rng,
+        )  # fmt: skip
+        total.candidates.extend(one.candidates)
+        for rule, count in one.excluded_by.items():
+            total.excluded_by[rule] = total.excluded_by.get(rule, 0) + count
+    if not total.candidates:
+        _raise_empty(names, unknown, total.excluded_by)
+    return total
+
+
+def _raise_empty(names: tuple[str, ...], unknown: list[str], excluded_by: dict[str, int]) -> None:
+    if unknown and len(unknown) == len(names):
+        raise BadRequest(
+            f"{unknown[0]} is not a valid model ID",
+            error_type="not_found",
+            availability=availability("model_not_found", retryable=False, models=names),
+            metadata={"param": "model"},
+            remedy="GET /api/v1/models lists every model id.",
+        )
+    if excluded_by:
+        rules = ", ".join(sorted(excluded_by))
+        raise NoEndpoint(
+            f"No allowed providers are available for {names[0]}: every endpoint is excluded by {rules}.",
+            availability=availability("constraint_filtered", retryable=False, models=names, excluded_by=sorted(excluded_by)),
+            remedy="Relax the provider preferences or the parameters named in excluded_by.",
+        )
+    raise NoEndpoint(
+        f"No endpoints found for {names[0]}.",
+        availability=availability("no_endpoints", retryable=False, models=names),
+        remedy="Choose another model, or ask the operator to add a provider for this one.",
+    )

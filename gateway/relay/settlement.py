@@ -1,0 +1,135 @@
+"""From outcome to charge: price once, settle exactly once. The one place where tokens and money meet."""
+
+import datetime as dt
+import logging
+import time
+from dataclasses import dataclass
+
+from billing.authorizer.holds import Holds
+from billing.types import UsageEvent
+from catalog.pricing import Cost, UnpricedMeter, cost
+from catalog.types import METERS, RateCard, Usage
+from gateway.relay.catalog import Candidate
+from gateway.relay.estimate import estimated_tokens
+from gateway.relay.generation import Generation, Outcome
+
+_log = logging.getLogger(__name__)
+_NOTHING = Usage(requests=0)
+_FREE = Cost(picos=0, nanos=0, lines=())
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a request came to. ``amount_nanos`` is charged to the customer; ``cost_nanos`` is the provider's own price."""
+
+    usage: Usage
+    amount_nanos: int
+    amount_picos: int
+    cost_nanos: int
+
+
+def is_free_of_charge(outcome: Outcome, usage: Usage) -> bool:
+    """A request that ended in an error, or gave neither an output token nor a finish reason, costs the customer nothing."""
+    if outcome.status == "error" or outcome.finish_reason == "error":
+        return True
+    return usage.completion_tokens == 0 and not outcome.finish_reason
+
+
+def estimate_usage(generation: Generation, output_bytes: int) -> Usage:
+    """Return what a provider that reported no usage probably counted, marked as an estimate."""
+    return Usage(
+        input_tokens=estimated_tokens(generation.request.prompt_bytes),
+        output_tokens=estimated_tokens(output_bytes),
+        is_estimate=True,
+    )
+
+
+def meters_of(usage: Usage) -> dict[str, int]:
+    """Return the meters that are not zero."""
+    return {name: count for name in METERS if (count := getattr(usage, name))}
+
+
+def _priced(card: RateCard, usage: Usage, service_tier: str, at: dt.datetime, endpoint_id: str) -> Cost:
+    try:
+        return cost(card, usage, service_tier=service_tier, at=at)
+    except UnpricedMeter:
+        # Routing admits priced endpoints only; a meter nobody announced is served once at no charge and reported, never guessed.
+        _log.exception("unpriced meter at %s", endpoint_id)
+        return _FREE
+
+
+def price(generation: Generation, candidate: Candidate) -> Bill:
+    """Price the outcome with the version the request was routed with."""
+    outcome = generation.outcome
+    usage = outcome.usage or _NOTHING
+    at = dt.datetime.fromtimestamp(generation.started_at_ms / 1000, tz=dt.UTC)
+    endpoint = candidate.endpoint
+    provider_nanos = 0 if candidate.host.simulated else _priced(endpoint.cost, usage, outcome.service_tier, at, endpoint.id).nanos
+    if endpoint.is_free or is_free_of_charge(outcome, usage):
+        return Bill(usage, 0, 0, provider_nanos)
+    charge = _priced(endpoint.price, usage, outcome.service_tier, at, endpoint.id)
+    return Bill(usage, charge.nanos, charge.picos, provider_nanos)
+
+
+class Settler:
+    """Closes holds."""
+
+    def __init__(self, holds: Holds) -> None:
+        self._holds = holds
+
+    def settle(self, generation: Generation) -> Bill:
+        """Price the outcome and close the hold with it, once; a second call returns the same bill and moves nothing.
+
+        Synchronous on purpose: no cancellation can fall between the price and the spool.
+        """
+        candidate = generation.candidate or generation.route.candidates[0]
+        bill = price(generation, candidate)
+        if generation.settled or generation.hold is None:
+            return bill
+        generation.settled = True
+        self._holds.settle(generation.hold, self._event(generation, candidate, bill))
+        return bill
+
+    def _event(self, generation: Generation, candidate: Candidate, bill: Bill) -> UsageEvent:
+        outcome, request, caller = generation.outcome, generation.request, generation.caller
+        endpoint, host = candidate.endpoint, candidate.host
+        now_ns = time.perf_counter_ns()
+        first_ns = generation.first_byte_ns or now_ns
+        assert generation.hold is not None  # noqa: S101 -- only settle() calls this
+        return UsageEvent(
+            event_id=generation.event_id,
+            org_id=caller.org_id,
+            shard=caller.shard,
+            key_id=caller.key_id,
+            amount_nanos=bill.amount_nanos,
+            amount_picos=bill.amount_picos,
+            cost_nanos=bill.cost_nanos,
+            hold_nanos=generation.hold.amount_nanos,
+            status=outcome.status,  # type: ignore[arg-type]
+            api_type="completions",
+            model=endpoint.model,
+            requested_model=request.model or endpoint.model,
+            provider=endpoint.provider,
+            provider_name=host.spec.name,
+            endpoint_id=endpoint.id,
+            price_version_id=endpoint.price_version_id,
+            meters=meters_of(bill.usage),
+            started_at_ms=generation.started_at_ms,
+            latency_ms=(first_ns - generation.started_ns) // 1_000_000,
+            generation_ms=(now_ns - first_ns) // 1_000_000,
+            streamed=request.stream,
+            is_estimate=bill.usage.is_estimate,
+            simulated=host.simulated,
+            service_tier=outcome.service_tier,
+            finish_reason=outcome.finish_reason,
+            native_finish_reason=outcome.native_finish_reason,
+            http_status=outcome.http_status,
+            error_type=outcome.error_type,
+            upstream_id=outcome.upstream_id,
+            external_user=request.user,
+            session_id=request.session_id,
+            app_referer=generation.client.referer,
+            app_title=generation.client.title,
+            user_agent=generation.client.user_agent,
+            attempts=tuple(generation.attempts),
+        )

@@ -1,0 +1,299 @@
+"""Streamed answers: try endpoints until the first chunk, then relay with back-pressure, metering as it passes.
+
+No other endpoint is tried after the first byte. A client that leaves stops the provider at once and pays for what was generated.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from catalog.types import Usage
+from gateway.dialects.base import StreamDecoder, UpstreamFault
+from gateway.dialects.usage import chat_usage
+from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, may_try_next, prepare_call
+from gateway.relay.catalog import Candidate
+from gateway.relay.config import RelayConfig
+from gateway.relay.errors import ApiError
+from gateway.relay.estimate import bound_nanos, estimated_tokens
+from gateway.relay.exchange import Exchange
+from gateway.relay.generation import Generation
+from gateway.relay.hold import Cashier
+from gateway.relay.settlement import Bill, Settler, estimate_usage
+from gateway.relay.sse import SseDecoder, SseTooLarge
+from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
+
+_encode = msgspec.json.Encoder().encode
+_OK = 200
+_DONE = b"data: [DONE]\n\n"
+# Bytes of output that count as one token while a stream is watched against its hold: fewer than the average, so that the hold grows early.
+_WATCH_BYTES_PER_TOKEN = 2
+
+
+class BrokenStream(Exception):
+    """The provider failed in the middle of an answer; ``fault`` says how."""
+
+    def __init__(self, fault: UpstreamFault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+class CreditExhausted(Exception):
+    """The answer outgrew its hold and the hold could not grow."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Compares a growing answer with its hold. Amounts in nanos; ``next_bytes`` is when to look again."""
+
+    next_bytes: float
+    nanos_per_kilobyte: int
+    prompt_nanos: int
+
+
+class StreamRelay:
+    """Serves requests with ``stream: true``."""
+
+    def __init__(self, *, client: UpstreamClient, cashier: Cashier, settler: Settler, log: AttemptLog, config: RelayConfig) -> None:
+        self._client = client
+        self._cashier = cashier
+        self._settler = settler
+        self._log = log
+        self._config = config
+        self._open: set[Exchange] = set()
+        self._comments: set[asyncio.Task[None]] = set()
+
+    async def keep_alive_forever(self) -> None:
+        """Send a comment to every stream that has been silent for ``keepalive_s``. One task for all streams of the process."""
+        pause_s = self._config.keepalive_s / 4
+        while True:
+            await asyncio.sleep(pause_s)
+            late = time.monotonic() - self._config.keepalive_s
+            for exchange in [one for one in self._open if one.silent_since < late and not one.writing]:
+                # A task each: a client that reads slowly makes its own comment wait, not those of the others.
+                task = asyncio.create_task(exchange.keep_alive())
+                self._comments.add(task)
+                task.add_done_callback(self._comments.discard)
+
+    async def serve(self, generation: Generation, exchange: Exchange) -> None:
+        """Answer in events. Raises: ApiError when every endpoint failed and nothing was sent yet."""
+        relay = asyncio.current_task()
+        gone = False
+
+        async def stop_when_gone() -> None:
+            nonlocal gone
+            await exchange.wait_until_gone()
+            gone = True
+            if relay is not None:
+                relay.cancel()
+
+        watcher = asyncio.create_task(stop_when_gone())
+        self._open.add(exchange)
+        try:
+            await self._try_endpoints(generation, exchange)
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+            if relay is not None:
+                relay.uncancel()
+        finally:
+            watcher.cancel()
+            self._open.discard(exchange)
+
+    async def _try_endpoints(self, generation: Generation, exchange: Exchange) -> None:
+        faults: list[tuple[Candidate, UpstreamFault]] = []
+        for candidate in generation.route.candidates[: self._config.attempts_max]:
+            if not await self._cashier.cover(generation, candidate):
+                continue
+            began_ns = time.perf_counter_ns()
+            fault = await self._attempt(generation, candidate, exchange, began_ns)
+            if fault is None:
+                return
+            faults.append((candidate, fault))
+            self._log.failed(generation, candidate, fault, began_ns)
+            if not may_try_next(fault):
+                break
+        error = error_from(faults)
+        if not exchange.started:
+            raise error
+        generation.outcome.error_type, generation.outcome.http_status = error.error_type, error.status
+        self._settler.settle(generation)
+        await exchange.write(self._error_event(generation, faults[-1][0], error.to_dict()) + _DONE)
+        await exchange.finish()
+
+    async def _attempt(self, generation: Generation, candidate: Candidate, exchange: Exchange, began_ns: int) -> UpstreamFault | None:
+        """Relay the candidate's answer to its end and return None, or return why it failed before its first chunk."""
+        call = prepare_call(generation, candidate)
+        name = candidate.host.spec.name
+        try:
+            async with self._client.stream(
+                call.url, body=call.body, headers=call.headers, timeout_s=self._config.first_byte_timeout_s,
+            ) as upstream:  # fmt: skip
+                if upstream.status != _OK:
+                    return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())
+                decoder, parser = call.dialect.new_stream_decoder(), SseDecoder()
+                chunks = await self._first_chunks(upstream, decoder, parser, name)
+                if decoder.fault is not None:
+                    return decoder.fault
+                self._log.answered(generation, candidate, began_ns)
+                await self._relay(generation, candidate, exchange, (upstream, decoder, parser), chunks)
+                return None
+        except BrokenStream as broken:
+            return broken.fault
+        except UpstreamDown as down:
+            return fault_from_down(down, name)
+
+    async def _first_chunks(self, upstream: UpstreamStream, decoder: StreamDecoder, parser: SseDecoder, name: str) -> list[dict[str, Any]]:
+        """Wait for the first chunk. Raises: BrokenStream when the stream ends, breaks or makes no sense before it."""
+        deadline_s = self._config.first_byte_timeout_s
+        try:
+            async with asyncio.timeout(deadline_s):
+                while (piece := await upstream.read()) is not None:
+                    chunks = _decode(parser, decoder, piece, name)
+                    if chunks or decoder.fault is not None:
+                        return chunks
+        except TimeoutError:
+            raise BrokenStream(fault_from_down(UpstreamDown("timeout", "no answer in time", sent=True), name)) from None
+        raise BrokenStream(fault_from_down(UpstreamDown("network", "the stream ended before it began", sent=True), name))
+
+    async def _relay(
+        self,
+        generation: Generation,
+        candidate: Candidate,
+        exchange: Exchange,
+        source: tuple[UpstreamStream, StreamDecoder, SseDecoder],
+        chunks: list[dict[str, Any]],
+    ) -> None:
+        upstream, decoder, parser = source
+        name, outcome = candidate.host.spec.name, generation.outcome
+        exchange.extra_headers.extend(_stream_headers(candidate))
+        envelope = _envelope(generation, candidate)
+        watch = self._watch(generation, candidate)
+        outcome.status = "cancelled"  # until it has ended otherwise
+        tail = b""
+        try:
+            while True:
+                if chunks:
+                    await exchange.write(_events(chunks, envelope))
+                if decoder.output_bytes >= watch.next_bytes:
+                    await self._grow_hold(generation, decoder, watch)
+                if decoder.fault is not None:
+                    raise BrokenStream(decoder.fault)
+                piece = await upstream.read()
+                if piece is None:
+                    break
+                chunks = _decode(parser, decoder, piece, name)
+            if not decoder.finish_reason and not decoder.done:
+                raise BrokenStream(fault_from_down(UpstreamDown("network", "the stream broke off", sent=True), name))
+            outcome.status = "ok"
+        except (BrokenStream, UpstreamDown) as error:
+            fault = error.fault if isinstance(error, BrokenStream) else fault_from_down(error, name)
+            outcome.status, outcome.error_type, outcome.finish_reason = "error", fault.error_type, "error"
+            tail = self._error_event(generation, candidate, _fault_error(fault, name))
+        except CreditExhausted:
+            outcome.status, outcome.finish_reason, outcome.native_finish_reason = "ok", "length", "credit_exhausted"
+            tail = _events([_finish_chunk("length", "credit_exhausted")], envelope)
+        finally:
+            bill = self._close(generation, decoder)
+        await exchange.write(tail + self._usage_event(envelope, bill) + _DONE)
+        await exchange.finish()
+
+    def _close(self, generation: Generation, decoder: StreamDecoder) -> Bill:
+        """Take over what the decoder counted and settle. Runs also when the relay is cancelled."""
+        outcome = generation.outcome
+        outcome.usage = decoder.usage or self._missing_usage(generation, decoder)
+        outcome.finish_reason = outcome.finish_reason or decoder.finish_reason
+        outcome.native_finish_reason = outcome.native_finish_reason or decoder.native_finish_reason
+        outcome.upstream_id, outcome.service_tier = decoder.upstream_id, decoder.service_tier
+        return self._settler.settle(generation)
+
+    @staticmethod
+    def _missing_usage(generation: Generation, decoder: StreamDecoder) -> Usage:
+        return estimate_usage(generation, decoder.output_bytes)
+
+    def _watch(self, generation: Generation, candidate: Candidate) -> _Watch:
+        plan, hold = generation.plan, generation.hold
+        assert plan is not None and hold is not None  # noqa: S101, PT018 -- reserve() came first
+        if candidate.endpoint.is_free:
+            return _Watch(float("inf"), 0, 0)
+        prompt_tokens = estimated_tokens(generation.request.prompt_bytes)
+        per_kilobyte = bound_nanos(candidate.endpoint, prompt_tokens=0, output_tokens=1024 // _WATCH_BYTES_PER_TOKEN)
+        prompt_nanos = bound_nanos(candidate.endpoint, prompt_tokens=prompt_tokens, output_tokens=0)
+        hold.spent_nanos = prompt_nanos
+        return _Watch(min(1024, plan.output_tokens * _WATCH_BYTES_PER_TOKEN // 2), per_kilobyte, prompt_nanos)
+
+    async def _grow_hold(self, generation: Generation, decoder: StreamDecoder, watch: _Watch) -> None:
+        """Tell the heartbeat what was spent, and extend the hold before the answer outgrows it. Raises: CreditExhausted."""
+        plan, hold, request = generation.plan, generation.hold, generation.request
+        assert plan is not None and hold is not None  # noqa: S101, PT018 -- reserve() came first
+        hold.spent_nanos = watch.prompt_nanos + decoder.output_bytes * watch.nanos_per_kilobyte // 1024
+        watch.next_bytes = decoder.output_bytes + 1024
+        covered_bytes = plan.output_tokens * _WATCH_BYTES_PER_TOKEN
+        if request.max_tokens is not None or decoder.output_bytes + 1024 < covered_bytes:
+            return
+        more = self._config.hold_output_tokens
+        candidate = generation.candidate
+        assert candidate is not None  # noqa: S101 -- set by AttemptLog.answered
+        by_nanos = bound_nanos(candidate.endpoint, prompt_tokens=0, output_tokens=more)
+        if await self._cashier.extend(generation, by_nanos):
+            plan = generation.plan = type(plan)(
+                plan.amount_nanos + by_nanos, plan.prompt_tokens, plan.output_tokens + more, plan.cap_tokens
+            )
+        elif decoder.output_bytes >= covered_bytes:
+            raise CreditExhausted
+
+    @staticmethod
+    def _usage_event(envelope: dict[str, Any], bill: Bill) -> bytes:
+        usage = chat_usage(bill.usage, cost_nanos=bill.amount_nanos, upstream_cost_nanos=bill.amount_nanos)
+        return b"data: " + _encode({**envelope, "choices": [], "usage": usage}) + b"\n\n"
+
+    @staticmethod
+    def _error_event(generation: Generation, candidate: Candidate, error: dict[str, Any]) -> bytes:
+        chunk = {**_envelope(generation, candidate), "error": error, **_finish_chunk("error", "error")}
+        return b"data: " + _encode(chunk) + b"\n\n"
+
+
+def _decode(parser: SseDecoder, decoder: StreamDecoder, piece: bytes, name: str) -> list[dict[str, Any]]:
+    """Return the chunks that ``piece`` completes. Raises: BrokenStream when the bytes are not what the dialect allows."""
+    try:
+        chunks: list[dict[str, Any]] = []
+        for event in parser.feed(piece):
+            chunks.extend(decoder.decode(event))
+    except (msgspec.DecodeError, SseTooLarge, UnicodeDecodeError) as error:
+        raise BrokenStream(fault_from_down(UpstreamDown("network", "sent a malformed event", sent=True), name)) from error
+    return chunks
+
+
+def _envelope(generation: Generation, candidate: Candidate) -> dict[str, Any]:
+    return {
+        "id": generation.id,
+        "object": "chat.completion.chunk",
+        "created": generation.started_at_ms // 1000,
+        "model": candidate.endpoint.model,
+        "provider": candidate.host.spec.name,
+    }
+
+
+def _events(chunks: list[dict[str, Any]], envelope: dict[str, Any]) -> bytes:
+    return b"".join([b"data: %b\n\n" % _encode({**chunk, **envelope}) for chunk in chunks])
+
+
+def _finish_chunk(reason: str, native: str) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": reason, "native_finish_reason": native}]}
+
+
+def _stream_headers(candidate: Candidate) -> list[tuple[bytes, bytes]]:
+    return [(b"x-tollway-simulated", b"1")] if candidate.host.simulated else []
+
+
+def _fault_error(fault: UpstreamFault, name: str) -> dict[str, Any]:
+    error = ApiError(
+        fault.message,
+        status=fault.status if fault.status >= 400 else 502,  # noqa: PLR2004 -- HTTP
+        error_type=fault.error_type,
+        retryable=fault.retryable,
+        metadata={"provider_name": name, "source": "provider", **({"provider_code": fault.code} if fault.code else {})},
+    )
+    return error.to_dict()
