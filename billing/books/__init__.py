@@ -1,0 +1,1 @@
+"""The record: double entry in PostgreSQL, written in batches behind the authorizer."""

@@ -1,0 +1,63 @@
+"""The chart of accounts: every account code, the side on which it grows, and what one row stands for. Also the codes of transfers."""
+
+import enum
+from typing import Literal, NamedTuple
+
+Side = Literal["debit", "credit"]
+
+
+class AccountCode(enum.IntEnum):
+    """What an account is. 1xxx assets, 2xxx liabilities, 4xxx income, 5xxx expenses, 9xxx suspense."""
+
+    CUSTOMER_CREDIT = 2010
+    CUSTOMER_PROMO = 2020
+    PROVIDER_PAYABLE = 2030
+    REVENUE_USAGE = 4010
+    PROVIDER_COST = 5010
+    PROMO_EXPENSE = 5030
+    GOODWILL = 5040
+
+
+class TransferCode(enum.IntEnum):
+    """Why money moved."""
+
+    GRANT = 1  # credit given away
+    USAGE = 10  # the charge of a usage batch
+    USAGE_RETURN = 11  # the part of a batch that lowers earlier charges (late settlements below the reaper's estimate)
+    PROVIDER_COST = 12  # what providers charge us for a usage batch
+    PROVIDER_COST_RETURN = 13
+    CORRECTION = 90  # the reverse of an earlier group, which it names
+
+
+USAGE_CODES = (TransferCode.USAGE, TransferCode.USAGE_RETURN)
+
+
+class AccountKind(NamedTuple):
+    """One line of the chart. ``per`` says what one row stands for."""
+
+    title: str
+    side: Side
+    per: str
+
+
+CHART: dict[AccountCode, AccountKind] = {
+    AccountCode.CUSTOMER_CREDIT: AccountKind("customer credit", "credit", "organization"),
+    AccountCode.CUSTOMER_PROMO: AccountKind("customer promo credit", "credit", "organization"),
+    AccountCode.PROVIDER_PAYABLE: AccountKind("provider payable", "credit", "provider and shard"),
+    AccountCode.REVENUE_USAGE: AccountKind("revenue from usage", "credit", "shard"),
+    AccountCode.PROVIDER_COST: AccountKind("provider cost", "debit", "provider and shard"),
+    AccountCode.PROMO_EXPENSE: AccountKind("promo expense", "debit", "service"),
+    AccountCode.GOODWILL: AccountKind("goodwill", "debit", "service"),
+}
+
+# A customer's balance is the sum of these. Promo credit is used first; the outbox sequence is kept on CUSTOMER_CREDIT.
+CUSTOMER_CODES = (AccountCode.CUSTOMER_PROMO, AccountCode.CUSTOMER_CREDIT)
+
+
+class AccountKey(NamedTuple):
+    """Names an account by what it is. ``shard`` is 0 and ``provider`` '' where the chart says that the account has none."""
+
+    code: AccountCode
+    org_id: int | None = None
+    shard: int = 0
+    provider: str = ""

@@ -1,0 +1,8 @@
+DROP TRIGGER billing_balancechange_append_only ON billing_balancechange;
+DROP TRIGGER billing_account_counters_grow ON billing_account;
+DROP TRIGGER billing_balancechange_not_deleted ON billing_balancechange;
+DROP TRIGGER billing_account_not_deleted ON billing_account;
+DROP TRIGGER billing_usagebatch_append_only ON billing_usagebatch;
+DROP TRIGGER billing_usageevent_append_only ON billing_usageevent;
+DROP TRIGGER billing_transfer_append_only ON billing_transfer;
+DROP FUNCTION billing_refuse_change();
