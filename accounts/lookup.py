@@ -48,7 +48,7 @@ _Value = TypeVar("_Value")
 _decode_caller = msgspec.json.Decoder(Caller).decode
 
 
-class LookupUnavailable(Exception):
+class LookupDown(Exception):
     """Neither Redis nor PostgreSQL could say whether the key exists. Nothing is served; the client may retry."""
 
 
@@ -104,7 +104,7 @@ class KeyLookup:
         return caller
 
     async def resolve(self, secret: str) -> Caller:
-        """Return the caller of a secret. Raises: InvalidKey, KeyExpired, LookupUnavailable.
+        """Return the caller of a secret. Raises: InvalidKey, KeyExpired, LookupDown.
 
         Whether the key is disabled or out of money is the money store's to say, together with the hold.
         """
@@ -198,7 +198,7 @@ class KeyLookup:
                 row = await (await connection.execute(_SELECT, (key_hash,))).fetchone()
         except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
             msg = "neither Redis nor PostgreSQL answered"
-            raise LookupUnavailable(msg) from error
+            raise LookupDown(msg) from error
         if row is None:
             return None
         key_id, org_id, shard, is_management, expires_at_s = row
