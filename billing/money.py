@@ -1,6 +1,6 @@
 """The unit of money: nanos, integers of 1e-9 USD. Parse, format, and the one rounding rule. Pure; no Django."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import NewType
 
 Nanos = NewType("Nanos", int)  # 1 nano = 1e-9 USD
@@ -10,6 +10,7 @@ NANOS_PER_USD = 1_000_000_000
 NANOS_PER_CENT = 10_000_000
 PICOS_PER_NANO = 1_000
 NANOS_MAX = 2**63 - 1
+_EXACT = Context(prec=28, traps=[Inexact, InvalidOperation, Overflow])
 
 
 class NotAnAmount(ValueError):
@@ -24,7 +25,7 @@ def nanos_from_picos(picos: int) -> Nanos:
     return Nanos((picos + PICOS_PER_NANO // 2) // PICOS_PER_NANO)
 
 
-def nanos_from_usd(usd: str | int | float | Decimal) -> Nanos:
+def nanos_from_usd(usd: str | float | Decimal) -> Nanos:
     """Read dollars exactly: '0.25' is 250_000_000. A JSON float is read by its shortest decimal form.
 
     Raises: NotAnAmount for more than nine decimals, not-a-number, infinities and values beyond 64 bits.
@@ -33,13 +34,18 @@ def nanos_from_usd(usd: str | int | float | Decimal) -> Nanos:
         msg = "a boolean is not an amount of money"
         raise NotAnAmount(msg)
     try:
-        value = Decimal(repr(usd) if isinstance(usd, float) else usd) * NANOS_PER_USD
-        whole = int(value)
-    except (InvalidOperation, ValueError, OverflowError, TypeError) as error:
+        value = Decimal(repr(usd) if isinstance(usd, float) else usd)
+    except (InvalidOperation, ValueError, TypeError) as error:
         msg = f"{usd!r} is not an amount of dollars"
         raise NotAnAmount(msg) from error
-    if whole != value or abs(whole) > NANOS_MAX:
+    try:
+        # Traps instead of rounding: a 40th digit must be refused, not lost, and 1e999999 must never become an integer.
+        whole = int(value.scaleb(9, _EXACT).quantize(Decimal(1), context=_EXACT))
+    except (ArithmeticError, ValueError) as error:
         msg = f"{usd!r} has more than nine decimals or is too large"
+        raise NotAnAmount(msg) from error
+    if abs(whole) > NANOS_MAX:
+        msg = f"{usd!r} is too large"
         raise NotAnAmount(msg)
     return Nanos(whole)
 
