@@ -89,10 +89,16 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=200)
     is_management = models.BooleanField(default=False, help_text="May manage keys and read credits; may not call models.")
     disabled = models.BooleanField(default=False)
-    limit_nanos = models.BigIntegerField(null=True, blank=True, help_text="Spending limit in nanos (1e-9 USD) per period; null is no limit.")
-    limit_reset = models.CharField(max_length=8, blank=True, default="", help_text="'daily', 'weekly' (Monday), 'monthly', all UTC, or '' for never.")
+    limit_nanos = models.BigIntegerField(
+        null=True, blank=True, help_text="Spending limit in nanos (1e-9 USD) per period; null is no limit."
+    )
+    limit_reset = models.CharField(
+        max_length=8, blank=True, default="", help_text="'daily', 'weekly' (Monday), 'monthly', all UTC, or '' for never."
+    )
     include_byok_in_limit = models.BooleanField(default=False)
-    external_user = models.CharField(max_length=256, blank=True, default="", help_text="The caller's own id of an end user this key is for.")
+    external_user = models.CharField(
+        max_length=256, blank=True, default="", help_text="The caller's own id of an end user this key is for."
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -103,8 +109,12 @@ class ApiKey(models.Model):
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=Q(limit_nanos__isnull=True) | Q(limit_nanos__gte=0), name="accounts_apikey_limit_not_negative"),
-            models.CheckConstraint(condition=Q(limit_reset__in=["", "daily", "weekly", "monthly"]), name="accounts_apikey_limit_reset_known"),
+            models.CheckConstraint(
+                condition=Q(limit_nanos__isnull=True) | Q(limit_nanos__gte=0), name="accounts_apikey_limit_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=Q(limit_reset__in=["", "daily", "weekly", "monthly"]), name="accounts_apikey_limit_reset_known"
+            ),
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["organization", "created_at"], name="accounts_apikey_org"),

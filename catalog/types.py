@@ -1,6 +1,7 @@
 """What the data plane knows of models, endpoints, providers and prices: an immutable snapshot. No Django.
 
-Rates are integer picos (1e-12 USD) per unit, in which every price of the catalog is exact: $0.075 per million tokens is 75_000 picos per token.
+Rates are integer picos (1e-12 USD) per unit, in which every price of the catalog is exact:
+$0.075 per million tokens is 75_000 picos per token.
 """
 
 import datetime as dt

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from accounts.secrets import Sealer
 from catalog.listing import Body, models_body
+
 from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
 from gateway.relay.config import RelayConfig
 

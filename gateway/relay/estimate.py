@@ -5,8 +5,9 @@ A token is at least one byte, so the bytes of everything the model reads bound i
 
 from dataclasses import dataclass
 
-from billing.money import nanos_from_picos
 from catalog.pricing import upper_bound
+
+from billing.money import nanos_from_picos
 from catalog.types import EndpointSpec
 from gateway.dialects.base import ChatRequest
 

@@ -5,9 +5,9 @@ import uuid
 from dataclasses import dataclass, field
 
 import uuid_utils
+from billing.authorizer.holds import Hold
 
 from accounts.types import Caller
-from billing.authorizer.holds import Hold
 from billing.types import AttemptRecord
 from catalog.types import Usage
 from gateway.dialects.base import ChatRequest
@@ -68,8 +68,15 @@ def new_event_id() -> uuid.UUID:
 
 
 def start_generation(
-    *, event_id: uuid.UUID, caller: Caller, request: ChatRequest, view: CatalogView, route: Route, client: ClientInfo, started_ns: int,
-) -> Generation:  # fmt: skip
+    *,
+    event_id: uuid.UUID,
+    caller: Caller,
+    request: ChatRequest,
+    view: CatalogView,
+    route: Route,
+    client: ClientInfo,
+    started_ns: int,
+) -> Generation:
     """Return the record of a request that has passed authentication and routing."""
     return Generation(
         caller=caller,

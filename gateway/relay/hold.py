@@ -1,8 +1,9 @@
 """Taking and growing the hold of one request, and saying clearly why it was refused."""
 
-from accounts.types import KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.holds import HoldContext, Holds, InsufficientCredit
+
+from accounts.types import KeyDisabled, KeyExpired
 from billing.money import usd_text
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
@@ -76,8 +77,11 @@ class Cashier:
             started_at_ms=generation.started_at_ms,
         )
         generation.hold = await self._holds.reserve(
-            event_id=generation.event_id, caller=generation.caller, amount_nanos=plan.amount_nanos, context=context,
-        )  # fmt: skip
+            event_id=generation.event_id,
+            caller=generation.caller,
+            amount_nanos=plan.amount_nanos,
+            context=context,
+        )
         generation.plan = plan
 
     async def cover(self, generation: Generation, candidate: Candidate) -> bool:

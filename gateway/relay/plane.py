@@ -6,14 +6,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
-
-from accounts.lookup import KeyLookup
 from billing.authorizer.connection import MoneyConnection
 from billing.authorizer.holds import Holds
 from billing.authorizer.loader import ScopeLoader
 from billing.authorizer.spool import Spool
 from catalog.reader import SnapshotReader
+from psycopg_pool import AsyncConnectionPool
+
+from accounts.lookup import KeyLookup
 from catalog.types import Snapshot
 from gateway.relay.answers import AnswerRelay
 from gateway.relay.app import RelayApp
@@ -36,8 +36,13 @@ class DataPlane:
     def __init__(self, config: RelayConfig) -> None:
         self._config = config
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
-            config.database_url, min_size=1, max_size=config.database_pool_max, timeout=5, open=False, kwargs={"autocommit": True},
-        )  # fmt: skip
+            config.database_url,
+            min_size=1,
+            max_size=config.database_pool_max,
+            timeout=5,
+            open=False,
+            kwargs={"autocommit": True},
+        )
         self._connection = MoneyConnection(config.redis_url)
         self._spool = Spool(config.spool_dir, pool=self._pool)
         self._holds = Holds(self._connection, spool=self._spool, loader=ScopeLoader(self._pool, self._connection))

@@ -19,8 +19,11 @@ _SUFFIX_SORTS = {"floor": "price", "nitro": "throughput", "exacto": "exacto"}
 _SOFT_PARAMETERS = ("tools", "response_format", "verbosity")
 # Fields of a request that are ours or that every endpoint takes; all others must be among an endpoint's supported_parameters.
 _NOT_PARAMETERS = frozenset(
-    "messages prompt model models provider route stream stream_options n user metadata session_id trace debug usage plugins transforms preset "
-    "service_tier cache_control prompt_cache_key prompt_cache_options modalities max_tokens max_completion_tokens stop image_config".split(),
+    {
+        *("messages", "prompt", "model", "models", "provider", "route", "stream", "stream_options", "n", "user", "metadata", "session_id"),
+        *("trace", "debug", "usage", "plugins", "transforms", "preset", "service_tier", "cache_control", "prompt_cache_key"),
+        *("prompt_cache_options", "modalities", "max_tokens", "max_completion_tokens", "stop", "image_config"),
+    },
 )
 _PARAMETER_NAMES = {"reasoning_effort": "reasoning", "functions": "tools", "function_call": "tool_choice"}
 
@@ -122,7 +125,9 @@ def _matches(slugs: Sequence[str], candidate: Candidate) -> bool:
     return candidate.endpoint.provider in slugs or candidate.endpoint.tag in slugs
 
 
-def _refusal(candidate: Candidate, wish: Preferences, parameters: frozenset[str], max_tokens: int | None) -> str:  # noqa: PLR0911 -- a list of rules
+def _refusal(  # noqa: C901, PLR0911 -- a list of rules, read from top to bottom
+    candidate: Candidate, wish: Preferences, parameters: frozenset[str], max_tokens: int | None
+) -> str:
     endpoint = candidate.endpoint
     if wish.only and not _matches(wish.only, candidate):
         return "allowed_providers"
@@ -241,8 +246,13 @@ def find_route(
                 remedy="Choose a chat model; GET /api/v1/models lists them.",
             )
         one = order_endpoints(
-            view.candidates[model.id], wish=_with_suffix(wish, suffix), parameters=parameters, max_tokens=max_tokens, health=health, rng=rng,
-        )  # fmt: skip
+            view.candidates[model.id],
+            wish=_with_suffix(wish, suffix),
+            parameters=parameters,
+            max_tokens=max_tokens,
+            health=health,
+            rng=rng,
+        )
         total.candidates.extend(one.candidates)
         for rule, count in one.excluded_by.items():
             total.excluded_by[rule] = total.excluded_by.get(rule, 0) + count

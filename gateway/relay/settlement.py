@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 
 from billing.authorizer.holds import Holds
-from billing.types import UsageEvent
 from catalog.pricing import Cost, UnpricedMeter, cost
+
+from billing.types import UsageEvent
 from catalog.types import METERS, RateCard, Usage
 from gateway.relay.catalog import Candidate
 from gateway.relay.estimate import estimated_tokens

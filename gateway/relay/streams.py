@@ -129,8 +129,11 @@ class StreamRelay:
         name = candidate.host.spec.name
         try:
             async with self._client.stream(
-                call.url, body=call.body, headers=call.headers, timeout_s=self._config.first_byte_timeout_s,
-            ) as upstream:  # fmt: skip
+                call.url,
+                body=call.body,
+                headers=call.headers,
+                timeout_s=self._config.first_byte_timeout_s,
+            ) as upstream:
                 if upstream.status != _OK:
                     return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())
                 decoder, parser = call.dialect.new_stream_decoder(), SseDecoder()

@@ -36,7 +36,8 @@ class UpstreamAnswer:
 class HeaderGetter(Protocol):
     """Looks a response header up, case-insensitively."""
 
-    def __call__(self, name: str, /) -> str | None: ...
+    def __call__(self, name: str, /) -> str | None:
+        """Return the first value, or None."""
 
 
 class UpstreamStream:
