@@ -3,9 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from billing.authorizer.connection import MoneyConnection
 from billing.authorizer.holds import Holds
 from billing.authorizer.loader import ScopeLoader
@@ -26,6 +25,9 @@ from gateway.relay.hold import Cashier
 from gateway.relay.settlement import Settler
 from gateway.relay.streams import StreamRelay
 from gateway.relay.upstream import UpstreamClient
+
+if TYPE_CHECKING:
+    import psycopg
 
 _log = logging.getLogger(__name__)
 
