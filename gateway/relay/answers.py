@@ -4,8 +4,7 @@ import time
 
 import msgspec
 
-from gateway.dialects.base import Answer, UpstreamFault
-from gateway.dialects.usage import chat_usage
+from gateway.dialects.base import Answer, BadAnswer, UpstreamFault, chat_usage
 from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, may_try_next, prepare_call
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
@@ -34,9 +33,9 @@ class AnswerRelay:
         answer = await self._first_answer(generation)
         outcome = generation.outcome
         outcome.status = "ok"
-        outcome.usage = answer.usage or estimate_usage(generation, answer.output_bytes)
-        outcome.finish_reason = answer.finish_reason
-        outcome.native_finish_reason = answer.native_finish_reason
+        outcome.usage = answer.usage or estimate_usage(generation, answer.output_chars)
+        outcome.finish_reason = answer.finish_reason or ""
+        outcome.native_finish_reason = answer.native_finish_reason or ""
         outcome.upstream_id = answer.upstream_id
         outcome.service_tier = answer.service_tier
         bill = self._settler.settle(generation)
@@ -68,8 +67,8 @@ class AnswerRelay:
             if upstream.status == _OK:
                 return call.dialect.decode_answer(upstream.body)
             return call.dialect.decode_error(upstream.status, upstream.header, upstream.body)
-        except UpstreamFault as fault:
-            return fault
+        except BadAnswer as bad:
+            return bad.fault
 
     @staticmethod
     def _body(generation: Generation, answer: Answer, bill: Bill) -> bytes:

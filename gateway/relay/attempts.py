@@ -16,6 +16,8 @@ from gateway.relay.upstream import UpstreamDown
 
 # The request itself is at fault: another endpoint of the same model would say the same.
 _CALLERS_FAULT = frozenset({400, 413, 422})
+# Do not count against an endpoint: the request was at fault, or was refused.
+_NOT_AGAINST_IT = frozenset({400, 403, 413, 422})
 # Our credential, our contract, or the provider's own trouble: the caller has no part in it.
 _MASKED = frozenset({401, 402, 403, 404})
 _OURS = "the provider refused the operator's credential or account"
@@ -74,11 +76,11 @@ class AttemptLog:
     def failed(self, generation: Generation, candidate: Candidate, fault: UpstreamFault, began_ns: int) -> None:
         """Note a failure. 400, 403, 413 and 422 do not count against the endpoint; 429 cools it down."""
         endpoint_id = candidate.endpoint.id
-        if fault.status == 429:  # noqa: PLR2004 -- HTTP
+        if fault.upstream_status == 429:  # noqa: PLR2004 -- HTTP
             self._health.rate_limited(endpoint_id, fault.retry_after_s)
-        elif fault.status not in _CALLERS_FAULT and fault.status != 403:  # noqa: PLR2004 -- HTTP
+        elif fault.upstream_status not in _NOT_AGAINST_IT:
             self._health.failure(endpoint_id)
-        self._note(generation, candidate, fault.status, began_ns, fault.error_type)
+        self._note(generation, candidate, fault.upstream_status, began_ns, fault.error_type)
 
     def answered(self, generation: Generation, candidate: Candidate, began_ns: int) -> None:
         """Note the try that answered."""
@@ -107,14 +109,14 @@ def error_from(faults: list[tuple[Candidate, UpstreamFault]]) -> ApiError:
     """
     candidate, fault = faults[-1]
     name = candidate.host.spec.name
-    masked = fault.status in _MASKED
+    masked = fault.upstream_status in _MASKED
     status = 502 if masked or fault.status < 400 else fault.status  # noqa: PLR2004 -- HTTP
     metadata: dict[str, object] = {"provider_name": name, "model_slug": candidate.endpoint.model}
     if fault.code and not masked:
         metadata["provider_code"] = fault.code
     if len(faults) > 1:
         metadata["previous_errors"] = [
-            {"provider": one.host.spec.name, "code": earlier.status, "message": _OURS if earlier.status in _MASKED else earlier.message}
+            {"provider": one.host.spec.name, "code": earlier.status, "message": _OURS if earlier.upstream_status in _MASKED else earlier.message}
             for one, earlier in faults[:-1]
         ]
     hints = [earlier.retry_after_s for _, earlier in faults]

@@ -16,7 +16,7 @@ _TOKENS_PER_IMAGE = 6_000
 _TOKENS_PER_AUDIO = 60_000
 _TOKENS_PER_FILE = 120_000
 _TOKENS_OVERHEAD = 256  # chat template, tool preamble
-_BYTES_PER_TOKEN = 4  # what a token is on average, for estimates; never for bounds
+_CHARS_PER_TOKEN = 4  # what a token is on average, for estimates; never for bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
     """Return a bound of the prompt's tokens at this endpoint."""
     bound = (
         request.prompt_bytes
-        + request.image_count * _TOKENS_PER_IMAGE
-        + request.audio_count * _TOKENS_PER_AUDIO
-        + request.file_count * _TOKENS_PER_FILE
+        + request.image_parts * _TOKENS_PER_IMAGE
+        + (request.audio_parts + request.video_parts) * _TOKENS_PER_AUDIO
+        + request.file_parts * _TOKENS_PER_FILE
         + _TOKENS_OVERHEAD
     )
     return min(bound, endpoint.context_length) if endpoint.context_length else bound
@@ -73,6 +73,6 @@ def plan_hold(request: ChatRequest, endpoint: EndpointSpec, *, default_output_to
     return HoldPlan(bound_nanos(endpoint, prompt_tokens=prompt, output_tokens=output), prompt, output, cap)
 
 
-def estimated_tokens(byte_count: int) -> int:
-    """Return how many tokens this many bytes probably are; used only where a provider reports no usage."""
-    return -(-byte_count // _BYTES_PER_TOKEN)
+def estimated_tokens(char_count: int) -> int:
+    """Return how many tokens this many bytes or characters probably are; used only where a provider reports no usage."""
+    return -(-char_count // _CHARS_PER_TOKEN)

@@ -36,11 +36,11 @@ def is_free_of_charge(outcome: Outcome, usage: Usage) -> bool:
     return usage.completion_tokens == 0 and not outcome.finish_reason
 
 
-def estimate_usage(generation: Generation, output_bytes: int) -> Usage:
+def estimate_usage(generation: Generation, output_chars: int) -> Usage:
     """Return what a provider that reported no usage probably counted, marked as an estimate."""
     return Usage(
         input_tokens=estimated_tokens(generation.request.prompt_bytes),
-        output_tokens=estimated_tokens(output_bytes),
+        output_tokens=estimated_tokens(output_chars),
         is_estimate=True,
     )
 

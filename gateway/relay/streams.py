@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 
 from catalog.types import Usage
-from gateway.dialects.base import StreamDecoder, UpstreamFault
-from gateway.dialects.usage import chat_usage
+from gateway.dialects.base import StreamDecoder, UpstreamFault, chat_usage
 from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, may_try_next, prepare_call
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
@@ -28,8 +27,9 @@ from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 _encode = msgspec.json.Encoder().encode
 _OK = 200
 _DONE = b"data: [DONE]\n\n"
-# Bytes of output that count as one token while a stream is watched against its hold: fewer than the average, so that the hold grows early.
-_WATCH_BYTES_PER_TOKEN = 2
+# Characters of output that count as one token while a stream is watched against its hold: fewer than the average in English and
+# about right in Chinese, so that the hold grows before it is needed.
+_WATCH_CHARS_PER_TOKEN = 1
 
 
 class BrokenStream(Exception):
@@ -46,10 +46,10 @@ class CreditExhausted(Exception):
 
 @dataclass(slots=True)
 class _Watch:
-    """Compares a growing answer with its hold. Amounts in nanos; ``next_bytes`` is when to look again."""
+    """Compares a growing answer with its hold. Amounts in nanos; ``next_chars`` is when to look again."""
 
-    next_bytes: float
-    nanos_per_kilobyte: int
+    next_chars: float
+    nanos_per_1024_chars: int
     prompt_nanos: int
 
 
@@ -180,7 +180,7 @@ class StreamRelay:
             while True:
                 if chunks:
                     await exchange.write(_events(chunks, envelope))
-                if decoder.output_bytes >= watch.next_bytes:
+                if decoder.output_chars >= watch.next_chars:
                     await self._grow_hold(generation, decoder, watch)
                 if decoder.fault is not None:
                     raise BrokenStream(decoder.fault)
@@ -188,7 +188,7 @@ class StreamRelay:
                 if piece is None:
                     break
                 chunks = _decode(parser, decoder, piece, name)
-            if not decoder.finish_reason and not decoder.done:
+            if not decoder.complete:
                 raise BrokenStream(fault_from_down(UpstreamDown("network", "the stream broke off", sent=True), name))
             outcome.status = "ok"
         except (BrokenStream, UpstreamDown) as error:
@@ -207,14 +207,14 @@ class StreamRelay:
         """Take over what the decoder counted and settle. Runs also when the relay is cancelled."""
         outcome = generation.outcome
         outcome.usage = decoder.usage or self._missing_usage(generation, decoder)
-        outcome.finish_reason = outcome.finish_reason or decoder.finish_reason
-        outcome.native_finish_reason = outcome.native_finish_reason or decoder.native_finish_reason
+        outcome.finish_reason = outcome.finish_reason or (decoder.finish_reason or "")
+        outcome.native_finish_reason = outcome.native_finish_reason or decoder.native_finish_reason or ""
         outcome.upstream_id, outcome.service_tier = decoder.upstream_id, decoder.service_tier
         return self._settler.settle(generation)
 
     @staticmethod
     def _missing_usage(generation: Generation, decoder: StreamDecoder) -> Usage:
-        return estimate_usage(generation, decoder.output_bytes)
+        return estimate_usage(generation, decoder.output_chars)
 
     def _watch(self, generation: Generation, candidate: Candidate) -> _Watch:
         plan, hold = generation.plan, generation.hold
@@ -222,19 +222,19 @@ class StreamRelay:
         if candidate.endpoint.is_free:
             return _Watch(float("inf"), 0, 0)
         prompt_tokens = estimated_tokens(generation.request.prompt_bytes)
-        per_kilobyte = bound_nanos(candidate.endpoint, prompt_tokens=0, output_tokens=1024 // _WATCH_BYTES_PER_TOKEN)
+        per_1024_chars = bound_nanos(candidate.endpoint, prompt_tokens=0, output_tokens=1024 // _WATCH_CHARS_PER_TOKEN)
         prompt_nanos = bound_nanos(candidate.endpoint, prompt_tokens=prompt_tokens, output_tokens=0)
         hold.spent_nanos = prompt_nanos
-        return _Watch(min(1024, plan.output_tokens * _WATCH_BYTES_PER_TOKEN // 2), per_kilobyte, prompt_nanos)
+        return _Watch(min(1024, plan.output_tokens * _WATCH_CHARS_PER_TOKEN // 2), per_1024_chars, prompt_nanos)
 
     async def _grow_hold(self, generation: Generation, decoder: StreamDecoder, watch: _Watch) -> None:
         """Tell the heartbeat what was spent, and extend the hold before the answer outgrows it. Raises: CreditExhausted."""
         plan, hold, request = generation.plan, generation.hold, generation.request
         assert plan is not None and hold is not None  # noqa: S101, PT018 -- reserve() came first
-        hold.spent_nanos = watch.prompt_nanos + decoder.output_bytes * watch.nanos_per_kilobyte // 1024
-        watch.next_bytes = decoder.output_bytes + 1024
-        covered_bytes = plan.output_tokens * _WATCH_BYTES_PER_TOKEN
-        if request.max_tokens is not None or decoder.output_bytes + 1024 < covered_bytes:
+        hold.spent_nanos = watch.prompt_nanos + decoder.output_chars * watch.nanos_per_1024_chars // 1024
+        watch.next_chars = decoder.output_chars + 1024
+        covered_chars = plan.output_tokens * _WATCH_CHARS_PER_TOKEN
+        if request.max_tokens is not None or decoder.output_chars + 1024 < covered_chars:
             return
         more = self._config.hold_output_tokens
         candidate = generation.candidate
@@ -244,7 +244,7 @@ class StreamRelay:
             plan = generation.plan = type(plan)(
                 plan.amount_nanos + by_nanos, plan.prompt_tokens, plan.output_tokens + more, plan.cap_tokens
             )
-        elif decoder.output_bytes >= covered_bytes:
+        elif decoder.output_chars >= covered_chars:
             raise CreditExhausted
 
     @staticmethod
