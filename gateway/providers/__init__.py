@@ -1,0 +1,1 @@
+"""Providers as data: quirks and credentials headers. No Django."""

@@ -1,0 +1,249 @@
+"""Answers in Chat Completions form, whole and streamed, cleaned of what hosts do differently. Pure."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from gateway.dialects.base import Answer, BadAnswer, Json, StreamDecoder
+from gateway.dialects.faults import make_fault, malformed
+from gateway.dialects.tool_deltas import ToolDeltas, arguments_text, new_call_id
+from gateway.dialects.usage import usage_from_chat
+from gateway.relay.sse import DONE_DATA, SseEvent
+
+_decode_json = msgspec.json.Decoder().decode
+
+_FINISH: dict[str, str] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "error",
+    "function_call": "tool_calls",
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "complete": "stop",
+    "completed": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "tool_call": "tool_calls",
+    "safety": "content_filter",
+    "sensitive": "content_filter",
+    "refusal": "content_filter",
+    "network_error": "error",
+    "insufficient_system_resource": "error",
+    "abort": "error",
+}
+_ROUTER_WORDS = ("id", "model", "provider", "usage", "object", "choices")
+
+
+def finish_reason(native: Any) -> str | None:
+    """Return the normalised finish reason; an unknown word of a provider counts as stop, null as not finished."""
+    return _FINISH.get(native.lower(), "stop") if isinstance(native, str) and native else None
+
+
+def _clean_reasoning(message: Json) -> None:
+    """Bring hosts' spellings of thoughts to ``reasoning`` and ``reasoning_details``."""
+    thoughts = message.pop("reasoning_content", None)
+    if isinstance(thoughts, str) and not message.get("reasoning"):
+        message["reasoning"] = thoughts
+    thoughts = message.get("reasoning")
+    if isinstance(thoughts, str) and thoughts and "reasoning_details" not in message:
+        message["reasoning_details"] = [{"type": "reasoning.text", "text": thoughts, "format": "unknown", "index": 0}]
+
+
+def text_chars(message: Json) -> int:
+    """Count the characters that a message or delta adds to the output, thoughts and tool arguments included."""
+    total = 0
+    for name in ("content", "reasoning", "refusal"):
+        value = message.get(name)
+        if value.__class__ is str:
+            total += len(value)
+        elif isinstance(value, list):
+            total += sum(len(part["text"]) for part in value if isinstance(part, dict) and isinstance(part.get("text"), str))
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") or {}
+        total += len(function.get("name") or "") + len(function.get("arguments") or "")
+    return total
+
+
+def _has_media(message: Json) -> bool:
+    return bool(message.get("images") or message.get("audio"))
+
+
+def decode_chat_answer(body: bytes) -> Answer:
+    """Read a chat.completion of any compatible host. Raises: BadAnswer."""
+    try:
+        parsed = _decode_json(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadAnswer(malformed("an answer that is not JSON")) from error
+    if not isinstance(parsed, dict):
+        raise BadAnswer(malformed("an answer that is not an object"))
+    if parsed.get("error"):
+        error_object = parsed["error"] if isinstance(parsed["error"], dict) else {"message": str(parsed["error"])}
+        raise BadAnswer(make_fault(error_object, status=200))
+    choices = parsed.get("choices")
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise BadAnswer(malformed("an answer without choices"))
+    clean = [_clean_choice(choice, place) for place, choice in enumerate(choices)]
+    created = parsed.get("created")
+    canonical: Json = {name: value for name, value in parsed.items() if name not in _ROUTER_WORDS}
+    canonical["object"] = "chat.completion"
+    canonical["created"] = created if isinstance(created, int) else int(time.time())
+    canonical.setdefault("system_fingerprint", None)
+    canonical["choices"] = clean
+    last = clean[-1] if clean else {}
+    chars = sum(text_chars(choice["message"]) for choice in clean)
+    tier = parsed.get("service_tier")
+    return Answer(
+        body=canonical,
+        usage=usage_from_chat(parsed.get("usage")),
+        finish_reason=last.get("finish_reason"),
+        native_finish_reason=last.get("native_finish_reason"),
+        upstream_id=parsed["id"] if isinstance(parsed.get("id"), str) else "",
+        served_model=parsed["model"] if isinstance(parsed.get("model"), str) else "",
+        service_tier=tier if isinstance(tier, str) else "",
+        output_seen=chars > 0 or any(_has_media(choice["message"]) for choice in clean),
+        output_chars=chars,
+    )
+
+
+def _clean_choice(choice: Json, place: int) -> Json:
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    message["role"] = "assistant"
+    message.setdefault("content", None)
+    _clean_reasoning(message)
+    calls = message.get("tool_calls")
+    if isinstance(calls, list) and calls:
+        message["tool_calls"] = [_clean_call(call) for call in calls if isinstance(call, dict)]
+    elif calls is not None:
+        del message["tool_calls"]  # some hosts send null or [], which strict clients take for calls
+    native = choice.get("finish_reason")
+    choice["message"] = message
+    choice["index"] = choice["index"] if isinstance(choice.get("index"), int) else place
+    choice["finish_reason"] = finish_reason(native)
+    choice["native_finish_reason"] = native if isinstance(native, str) else None
+    choice.setdefault("logprobs", None)
+    return choice
+
+
+def _clean_call(call: Json) -> Json:
+    function = call.get("function")
+    function = function if isinstance(function, dict) else {}
+    return {
+        **{name: value for name, value in call.items() if name != "index"},
+        "id": call["id"] if isinstance(call.get("id"), str) and call["id"] else new_call_id(),
+        "type": call["type"] if isinstance(call.get("type"), str) else "function",
+        "function": {**function, "name": str(function.get("name") or ""), "arguments": arguments_text(function.get("arguments")) or "{}"},
+    }
+
+
+class ChatStreamDecoder(StreamDecoder):
+    """Streams of OpenAI and its many imitators."""
+
+    __slots__ = ("_tools",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tools: dict[int, ToolDeltas] = {}
+
+    def decode(self, event: SseEvent) -> list[Json]:
+        """Return the chunk of ``event``, or nothing for end marks, usage reports and pieces that say nothing."""
+        data = event.data
+        if data == DONE_DATA or data.strip() == DONE_DATA:
+            self.done = True
+            return []
+        try:
+            chunk = _decode_json(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.fault = malformed("a chunk that is not JSON")
+            return []
+        if chunk.__class__ is not dict:
+            self.fault = malformed("a chunk that is not an object")
+            return []
+        if chunk.get("error") or event.event == "error":
+            error = chunk.get("error", chunk)
+            self.fault = make_fault(error if isinstance(error, dict) else {"message": str(error)}, status=200)
+            return []
+        return self._chunk(chunk)
+
+    def _chunk(self, chunk: Json) -> list[Json]:
+        upstream_id = chunk.pop("id", None)
+        model = chunk.pop("model", None)
+        chunk.pop("provider", None)
+        if not self.upstream_id and upstream_id.__class__ is str:
+            self.upstream_id = upstream_id
+        if not self.served_model and model.__class__ is str:
+            self.served_model = model
+        tier = chunk.get("service_tier")
+        if tier.__class__ is str:
+            self.service_tier = tier
+        usage = chunk.pop("usage", None)
+        if usage is not None:
+            self._report(usage_from_chat(usage))
+        choices = chunk.get("choices")
+        if not choices or choices.__class__ is not list:
+            return []
+        says_something = False
+        for place, choice in enumerate(choices):
+            if choice.__class__ is not dict:
+                self.fault = malformed("a chunk whose choices are not objects")
+                return []
+            says_something |= self._clean_choice(choice, place)
+        if not says_something and usage is not None:
+            return []  # a report of usage dressed as a chunk
+        created = chunk.get("created")
+        if created.__class__ is int:
+            self.created_s = created
+        else:
+            self.created_s = self.created_s or int(time.time())
+            chunk["created"] = self.created_s
+        chunk["object"] = "chat.completion.chunk"
+        return [chunk]
+
+    def _clean_choice(self, choice: Json, place: int) -> bool:
+        """Clean one choice in place; says whether it carries anything."""
+        delta = choice.get("delta")
+        if delta.__class__ is not dict:
+            delta = choice["delta"] = {}
+        index = choice.get("index")
+        if index.__class__ is not int:
+            index = choice["index"] = place
+        native = choice.get("finish_reason")
+        if native:
+            self.finish_reason = choice["finish_reason"] = finish_reason(native)
+            self.native_finish_reason = choice["native_finish_reason"] = native if isinstance(native, str) else None
+        else:
+            choice["finish_reason"] = choice["native_finish_reason"] = None
+        if "reasoning_content" in delta or "reasoning" in delta:
+            _clean_reasoning(delta)
+        calls = delta.get("tool_calls")
+        if calls:
+            self._clean_calls(delta, calls, index)
+        elif calls is not None:
+            del delta["tool_calls"]
+        chars = text_chars(delta)
+        if chars:
+            self.output_chars += chars
+            self.output_seen = True
+        elif _has_media(delta):
+            self.output_seen = True
+        elif not native and not delta.get("reasoning_details"):
+            return bool(delta.get("role"))
+        return True
+
+    def _clean_calls(self, delta: Json, calls: Any, index: int) -> None:
+        tools = self._tools.get(index)
+        if tools is None:
+            tools = self._tools[index] = ToolDeltas()
+        clean = [found for call in (calls if isinstance(calls, list) else ()) if (found := tools.normalise(call)) is not None]
+        if clean:
+            delta["tool_calls"] = clean
+        else:
+            del delta["tool_calls"]

@@ -1,0 +1,196 @@
+"""Chat Completions: the clients' requests read, and the many hosts that speak it. Pure.
+
+Same dialect on both sides: the body passes through with only the needed edits, so that unknown fields survive.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from catalog.types import EndpointSpec, ProviderSpec
+from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequest, Json, StreamDecoder, UpstreamCall, UpstreamFault
+from gateway.dialects.chat_answers import ChatStreamDecoder, decode_chat_answer
+from gateway.dialects.chat_schema import ChatBody, check_body, measure
+from gateway.dialects.faults import fault_from_status
+from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
+from gateway.dialects.reasoning import nearest_effort, resolve_thinking
+from gateway.providers.table import Quirks, quirks_of
+
+_decode_json = msgspec.json.Decoder().decode
+_encode_json = msgspec.json.Encoder().encode
+_JSON_HEADERS = {"content-type": "application/json"}
+
+# Fields that speak to the router; no provider ever sees them.
+ROUTER_FIELDS = frozenset(
+    {
+        "models", "provider", "route", "plugins", "transforms", "session_id", "trace", "debug", "usage", "preset", "include_reasoning",
+        "reasoning", "reasoning_effort", "stop_server_tools_when", "max_tool_calls", "image_config", "prompt_cache_options",
+        "x_search_filter", "structured_outputs", "metadata",
+    }
+)  # fmt: skip
+_REPLACED = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "service_tier", "user", "cache_control"})
+# Parameters that the catalog lists per endpoint; one that is not listed is left out, as OpenRouter does.
+LISTED_PARAMETERS = frozenset(
+    {
+        "temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty", "stop", "tools", "tool_choice",
+        "response_format",
+    }
+)  # fmt: skip
+_TOOL_FIELDS = ("parallel_tool_calls",)
+# What only routers and reasoning hosts know on a message.
+_MESSAGE_EXTRAS = ("reasoning", "reasoning_content", "reasoning_details", "annotations", "model", "images", "cache_control")
+_EXTRA_MARKS = (b'"cache_control"', b'"reasoning', b'"developer"', b'"annotations"', b'"images"', b'"function_call"')
+_TIERS = {"fast": "priority"}
+_BOM = b"\xef\xbb\xbf"
+
+
+def decode_request(data: bytes) -> ChatRequest:
+    """Read a client's body. Raises: InvalidRequest with the field and what it must be."""
+    body = parse_json(data)
+    typed = check_body(body)
+    request = ChatRequest(
+        body=body,
+        model=typed.model,
+        models=tuple(typed.models or ()),
+        stream=bool(typed.stream),
+        include_usage=typed.stream_options.include_usage if typed.stream_options else None,
+        max_tokens=_max_tokens(typed),
+        n=typed.n or 1,
+        provider=typed.provider or {},
+        service_tier=_TIERS.get(typed.service_tier or "", typed.service_tier or ""),
+        user=typed.user or "",
+        session_id=typed.session_id or "",
+        metadata=typed.metadata or {},
+        has_extras=any(mark in data for mark in _EXTRA_MARKS),
+    )
+    measure(request, typed)
+    return request
+
+
+def parse_json(data: bytes) -> Any:
+    """Read JSON. Raises: InvalidRequest for anything that is not."""
+    if not data or data.isspace():
+        raise InvalidRequest("The body is empty; send a JSON object.")
+    try:
+        return _decode_json(data.removeprefix(_BOM))
+    except RecursionError as error:
+        raise InvalidRequest("The body is nested too deeply.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The body is not valid UTF-8.") from error
+    except msgspec.MsgspecError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {str(error).removeprefix('JSON is malformed: ')}.") from error
+
+
+def _max_tokens(typed: ChatBody) -> int | None:
+    newer = typed.max_completion_tokens
+    return typed.max_tokens if newer is None else newer
+
+
+def hashed_user(user: str) -> str:
+    """Return an end user's id as providers see it: a hash, so that abuse can be told apart and nobody named."""
+    return hashlib.sha256(user.encode()).hexdigest()[:32]
+
+
+class ChatCompletionsDialect:
+    """OpenAI's Chat Completions and every host compatible with it; differences are rows of ``gateway.providers.table``."""
+
+    def encode_request(
+        self, request: ChatRequest, endpoint: EndpointSpec, provider: ProviderSpec, *, stream: bool, max_tokens: int | None
+    ) -> UpstreamCall:
+        """Pass the client's body through with the needed edits."""
+        quirks = quirks_of(provider.slug)
+        source = request.body
+        dropped = _unknown_parameters(source, endpoint, quirks)
+        body: Json = {"model": endpoint.provider_model_id}
+        for name, value in source.items():
+            if name not in ROUTER_FIELDS and name not in _REPLACED and name not in dropped:
+                body[name] = value
+        if request.has_extras:
+            body["messages"] = [_plain_message(message, quirks) for message in source["messages"]]
+            if "tools" in body and not quirks.keeps_cache_control:
+                body["tools"] = [_without(tool, ("cache_control",)) for tool in body["tools"]]
+        limit = request.max_tokens if max_tokens is None else max_tokens
+        if limit is not None:
+            body[quirks.max_tokens_field] = limit
+        if stream:
+            body["stream"] = True
+            if quirks.inject_include_usage:
+                body["stream_options"] = {**(source.get("stream_options") or {}), "include_usage": True}
+        if quirks.service_tiers and request.service_tier:
+            body["service_tier"] = request.service_tier
+        if request.user and quirks.user_field:
+            body["user"] = hashed_user(request.user)
+        if quirks.keeps_cache_control and source.get("cache_control"):
+            body["cache_control"] = source["cache_control"]
+        _ask_for_thinking(source, body, endpoint, quirks)
+        return UpstreamCall(path="/chat/completions", body=_encode_json(body), headers=_JSON_HEADERS, dropped=dropped)
+
+    def decode_answer(self, body: bytes) -> Answer:
+        """Read a chat.completion. Raises: BadAnswer."""
+        return decode_chat_answer(body)
+
+    def new_stream_decoder(self) -> StreamDecoder:
+        """Return a decoder for one stream."""
+        return ChatStreamDecoder()
+
+    def decode_error(self, status: int, header: HeaderLookup, body: bytes) -> UpstreamFault:
+        """Read an error answer."""
+        return fault_from_status(status, header, body)
+
+
+def _unknown_parameters(source: Json, endpoint: EndpointSpec, quirks: Quirks) -> tuple[str, ...]:
+    supported = endpoint.supported_parameters
+    dropped = [name for name in source if name in LISTED_PARAMETERS and name not in supported] if supported else []
+    if "tools" in dropped:
+        dropped += [name for name in _TOOL_FIELDS if name in source]
+    dropped += [name for name in source if name in quirks.refuses and name not in dropped]
+    if supported and "reasoning" not in supported and "reasoning_effort" not in supported:
+        dropped += [name for name in REASONING_FIELDS if source.get(name) is not None]
+    return tuple(dropped)
+
+
+def _ask_for_thinking(source: Json, body: Json, endpoint: EndpointSpec, quirks: Quirks) -> None:
+    """Put the client's wish about reasoning into ``body``, in the provider's words."""
+    supported = endpoint.supported_parameters
+    if supported and "reasoning" not in supported and "reasoning_effort" not in supported:
+        return
+    thinking = resolve_thinking(source)
+    if thinking.asked is None:
+        return
+    style = quirks.reasoning
+    if style == "object":
+        for name in ("reasoning", "reasoning_effort"):
+            if source.get(name) is not None:
+                body[name] = source[name]
+    elif style == "thinking_type":
+        body["thinking"] = {"type": "enabled" if thinking.asked else "disabled"}
+    elif style == "enable_thinking":
+        body["enable_thinking"] = thinking.asked
+        if thinking.asked and thinking.budget_tokens:
+            body["thinking_budget"] = thinking.budget_tokens
+    elif style == "effort":
+        effort = thinking.effort or ("medium" if thinking.asked else "none")
+        if effort != "none" or "none" in quirks.efforts:
+            body["reasoning_effort"] = nearest_effort(effort, quirks.efforts)
+
+
+def _plain_message(message: Json, quirks: Quirks) -> Json:
+    """Return ``message`` without what a host may refuse: roles and fields that only routers know."""
+    kept = _without(message, _MESSAGE_EXTRAS)
+    if kept["role"] == "developer" and not quirks.developer_role:
+        kept = {**kept, "role": "system"}
+    if quirks.reasoning == "object":
+        return {**kept, **{name: message[name] for name in _MESSAGE_EXTRAS if name in message}}
+    if quirks.echoes_reasoning and (thoughts := message.get("reasoning_content") or message.get("reasoning")):
+        kept = {**kept, "reasoning_content": thoughts}
+    content = kept.get("content")
+    if isinstance(content, list) and not quirks.keeps_cache_control and any("cache_control" in part for part in content):
+        kept = {**kept, "content": [_without(part, ("cache_control",)) for part in content]}
+    return kept
+
+
+def _without(source: Json, names: tuple[str, ...]) -> Json:
+    if not any(name in source for name in names):
+        return source
+    return {name: value for name, value in source.items() if name not in names}

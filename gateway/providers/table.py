@@ -1,0 +1,63 @@
+"""What sets each provider apart, as data. A provider that is not listed gets the conservative defaults. Pure; no Django."""
+
+from typing import Literal
+
+import msgspec
+
+ReasoningStyle = Literal["effort", "thinking_type", "enable_thinking", "object", "none"]
+
+_STANDARD_EFFORTS = ("low", "medium", "high")
+_OPENAI_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+# Sampling parameters that are no part of OpenAI's own API; a strict host answers 400 to them.
+_NOT_OPENAI = frozenset({"top_k", "min_p", "top_a", "repetition_penalty"})
+
+
+class Quirks(msgspec.Struct, frozen=True, kw_only=True):
+    """How a Chat Completions host differs from the common ground.
+
+    ``reasoning``: how thinking is asked for: ``effort`` is the reasoning_effort field, ``thinking_type`` an object
+    thinking.type, ``enable_thinking`` two fields of Qwen's hosts, ``object`` OpenRouter's own reasoning object.
+    """
+
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    developer_role: bool = False  # else developer messages go as system
+    inject_include_usage: bool = True  # false: reports usage in streams unasked
+    keeps_cache_control: bool = False  # else cache_control marks are taken out
+    echoes_reasoning: bool = False  # wants reasoning_content of earlier turns back, in tool loops
+    reasoning: ReasoningStyle = "effort"
+    efforts: tuple[str, ...] = _STANDARD_EFFORTS
+    refuses: frozenset[str] = frozenset()  # parameters answered with an error
+    service_tiers: bool = False  # takes service_tier
+    user_field: bool = True  # takes a (hashed) user
+
+
+DEFAULT_QUIRKS = Quirks()
+
+QUIRKS: dict[str, Quirks] = {
+    "openai": Quirks(
+        max_tokens_field="max_completion_tokens", developer_role=True, efforts=_OPENAI_EFFORTS, refuses=_NOT_OPENAI, service_tiers=True
+    ),
+    "azure": Quirks(max_tokens_field="max_completion_tokens", developer_role=True, efforts=_OPENAI_EFFORTS, refuses=_NOT_OPENAI),
+    "groq": Quirks(max_tokens_field="max_completion_tokens", refuses=_NOT_OPENAI, service_tiers=True),
+    "cerebras": Quirks(max_tokens_field="max_completion_tokens", refuses=_NOT_OPENAI),
+    "xai": Quirks(refuses=_NOT_OPENAI),
+    "mistral": Quirks(inject_include_usage=False, refuses=_NOT_OPENAI | {"logit_bias", "logprobs", "top_logprobs"}, user_field=False),
+    "perplexity": Quirks(inject_include_usage=False, refuses=_NOT_OPENAI | {"logit_bias"}, user_field=False),
+    "deepseek": Quirks(reasoning="thinking_type", echoes_reasoning=True),
+    "z-ai": Quirks(reasoning="thinking_type", echoes_reasoning=True),
+    "moonshotai": Quirks(reasoning="thinking_type", echoes_reasoning=True),
+    "xiaomi": Quirks(reasoning="thinking_type", echoes_reasoning=True),
+    "longcat": Quirks(reasoning="thinking_type"),
+    "seed": Quirks(reasoning="thinking_type"),
+    "minimax": Quirks(echoes_reasoning=True, reasoning="none"),
+    "alibaba": Quirks(reasoning="enable_thinking", keeps_cache_control=True, user_field=False),
+    "siliconflow": Quirks(reasoning="enable_thinking"),
+    "openrouter": Quirks(reasoning="object", keeps_cache_control=True, service_tiers=True),
+    "cohere": Quirks(user_field=False),
+    "ai21": Quirks(reasoning="none", user_field=False),
+}
+
+
+def quirks_of(slug: str) -> Quirks:
+    """Return the row of provider ``slug``, or the defaults."""
+    return QUIRKS.get(slug, DEFAULT_QUIRKS)
