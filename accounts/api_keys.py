@@ -56,6 +56,7 @@ def create(
     by: Actor,
     creator: User | None = None,
     is_management: bool = False,
+    disabled: bool = False,
     limit_nanos: int | None = None,
     limit_reset: str = "",
     expires_at: dt.datetime | None = None,
@@ -70,9 +71,10 @@ def create(
     out, the actor, or the creator of the key that acts. ``secret`` takes one that ``key_format.mint_secret`` made earlier.
     Raises: NotPermitted, BadKeyField.
     """
-    permissions.require(by=by, organization=organization, action="management_keys.create" if is_management else "keys.create")
+    permissions.require(by=by, organization=organization, action="management_keys.manage" if is_management else "keys.create")
     fields: KeyChanges = {
         "name": name,
+        "disabled": disabled,
         "limit_nanos": limit_nanos,
         "limit_reset": limit_reset,
         "expires_at": expires_at,
@@ -192,8 +194,12 @@ def _lock(api_key: ApiKey) -> ApiKey:
 
 
 def _require_manage(*, by: Actor, api_key: ApiKey) -> None:
-    is_own = isinstance(by, User) and api_key.created_by_id == by.pk and not api_key.is_management
-    permissions.require(by=by, organization=api_key.organization, action="keys.manage_own" if is_own else "keys.manage")
+    action: permissions.Action = "keys.manage"
+    if api_key.is_management:
+        action = "management_keys.manage"
+    elif isinstance(by, User) and api_key.created_by_id == by.pk:
+        action = "keys.manage_own"
+    permissions.require(by=by, organization=api_key.organization, action=action)
 
 
 def _checked(fields: KeyChanges, *, now: dt.datetime) -> KeyChanges:

@@ -12,7 +12,7 @@ Action = Literal[
     "keys.create",
     "keys.manage_own",
     "keys.manage",
-    "management_keys.create",
+    "management_keys.manage",
     "usage.view",
     "credit.view",
     "credit.buy",
@@ -22,7 +22,7 @@ _MEMBER: Final[frozenset[Action]] = frozenset(
     {"organization.view", "keys.view", "keys.create", "keys.manage_own", "usage.view", "credit.view"}
 )
 _ADMIN: Final[frozenset[Action]] = _MEMBER | frozenset[Action](
-    {"organization.rename", "keys.manage", "management_keys.create", "credit.buy"}
+    {"organization.rename", "keys.manage", "management_keys.manage", "credit.buy"}
 )
 
 ACTIONS_BY_ROLE: Final[dict[str, frozenset[Action]]] = {
@@ -31,8 +31,9 @@ ACTIONS_BY_ROLE: Final[dict[str, frozenset[Action]]] = {
     Role.MEMBER: _MEMBER,
 }
 
-# A management key acts for the organization's administrators, except that it cannot spend money.
-_MANAGEMENT_KEY: Final[frozenset[Action]] = _ADMIN - {"credit.buy", "organization.rename"}
+# A management key acts for the organization's administrators, except that it cannot spend money, and that a leaked one
+# can neither make another nor lock the real ones out.
+_MANAGEMENT_KEY: Final[frozenset[Action]] = _ADMIN - {"credit.buy", "organization.rename", "management_keys.manage"}
 
 
 class NotPermitted(Exception):

@@ -1,6 +1,7 @@
 """Reads of people, organizations and keys. Every read of tenant data takes the organization, and finds nothing outside it."""
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -9,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Membership, Organization, User
 
-PAGE_SIZE: Final = 100
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def organizations_of(user: User) -> QuerySet[Organization]:
@@ -47,9 +48,11 @@ def api_keys(
     return keys.order_by("-created_at", "-pk")
 
 
-def api_key(organization: Organization, key_hash: str) -> ApiKey | None:
-    """Return one key of the organization by hash; None when it is unknown, deleted or a stranger's."""
-    return api_keys(organization).filter(hash=key_hash).first()
+def api_key(organization: Organization, key_hash: str, *, include_management: bool = True) -> ApiKey | None:
+    """Return one key of the organization by hash; None when it is unknown, deleted, a stranger's or no hash at all."""
+    if not _HASH.fullmatch(key_hash):
+        return None
+    return api_keys(organization, include_management=include_management).filter(hash=key_hash).first()
 
 
 def key_names(organization: Organization, key_ids: Iterable[int]) -> dict[int, str]:
