@@ -63,11 +63,15 @@ class PriceTier(msgspec.Struct, frozen=True):
 
 
 class TimePrice(msgspec.Struct, frozen=True):
-    """Rates inside a daily UTC window, half-open, minutes since midnight; may wrap around midnight."""
+    """Rates inside a daily UTC window, half-open, minutes since midnight (0 to 1440); may wrap around midnight.
+
+    ``weekdays`` are ISO numbers (1 is Monday) of the day on which the moment falls, in UTC; empty means every day.
+    """
 
     start_minute: int
     end_minute: int
     rates: dict[str, int]
+    weekdays: tuple[int, ...] = ()
 
 
 class RateCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +148,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     hugging_face_id: str = ""
     expiration_date: str = ""
     reasoning: bool = False
+    reasoning_efforts: tuple[str, ...] = ()  # highest first; empty is unknown
     is_moderated: bool = False
 
 

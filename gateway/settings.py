@@ -4,12 +4,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gateway.env import BadEnvironment, env_bool, env_int, env_list, env_str
+from gateway.provider_variables import PROVIDER_VARIABLES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- Who we are -----------------------------------------------------------------------------------------------------
 DEBUG = env_bool("DEBUG", default=False)
 SECRET_KEY = env_str("SECRET_KEY")
+# Earlier keys, newest first: sessions and sealed provider credentials made under them still open.
+SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")
 HOST = env_str("HOST", "127.0.0.1")
 PORT = env_int("PORT", 8000)
 PUBLIC_URL = env_str("PUBLIC_URL", f"http://{'localhost' if HOST in ('0.0.0.0', '::') else HOST}:{PORT}").rstrip("/")  # noqa: S104 -- compared, not bound
@@ -20,6 +23,12 @@ CSRF_TRUSTED_ORIGINS = sorted({PUBLIC_URL, *env_list("CSRF_TRUSTED_ORIGINS")})
 DEMO_MODE = env_bool("DEMO_MODE", default=False)
 SIMULATOR_URL = env_str("SIMULATOR_URL", "")
 LOCAL_MODEL_URL = env_str("LOCAL_MODEL_URL", "")
+# Provider slug → key, from the variables that the providers' own SDKs use. Keys set by set_provider are in the database instead.
+PROVIDER_CREDENTIALS = {
+    slug: value for slug, names in PROVIDER_VARIABLES.items() if (value := next(filter(None, (env_str(name, "") for name in names)), ""))
+}
+# What we add to the providers' prices, in basis points (100 is 1 %). 0 passes them through.
+MARKUP_BASIS_POINTS = env_int("MARKUP_BASIS_POINTS", 0)
 
 # --- Stores ---------------------------------------------------------------------------------------------------------
 DATABASE_URL = env_str("DATABASE_URL")
