@@ -185,7 +185,9 @@ class CatalogSnapshot(models.Model):
     digest = models.CharField(max_length=64, help_text="SHA-256 of the body without version and date: equal content, equal digest.")
     environment_digest = models.CharField(max_length=64, help_text="SHA-256 over what the settings add: who has credentials, demo mode.")
     rolled_back_to = models.BigIntegerField(
-        null=True, blank=True, help_text="Set when this repeats an earlier version; holds automatic publication until the next explicit one."
+        null=True,
+        blank=True,
+        help_text="Set when this repeats an earlier version; holds automatic publication until an explicit one.",
     )
     model_count = models.PositiveIntegerField()
     endpoint_count = models.PositiveIntegerField()

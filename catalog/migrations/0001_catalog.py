@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
                 ('body', models.BinaryField(help_text='types.Snapshot as MessagePack.')),
                 ('digest', models.CharField(help_text='SHA-256 of the body without version and date: equal content, equal digest.', max_length=64)),
                 ('environment_digest', models.CharField(help_text='SHA-256 over what the settings add: who has credentials, demo mode.', max_length=64)),
-                ('rolled_back_to', models.BigIntegerField(blank=True, help_text='Set when this repeats an earlier version; holds automatic publication until the next explicit one.', null=True)),
+                ('rolled_back_to', models.BigIntegerField(blank=True, help_text='Set when this repeats an earlier version; holds automatic publication until an explicit one.', null=True)),
                 ('model_count', models.PositiveIntegerField()),
                 ('endpoint_count', models.PositiveIntegerField()),
                 ('provider_count', models.PositiveIntegerField()),

@@ -1,0 +1,260 @@
+"""What usage costs: Usage × RateCard → Cost. Pure integers, no clock, no Django.
+
+Which rate a meter is billed at:
+
+1. The card of the service tier that the provider says it served, where there is one, else the base card.
+2. Inside a daily UTC window, the window's rates replace the card's.
+3. When the prompt (cached tokens included) is longer than a tier's edge, strictly, the rates of the highest such tier replace those:
+   for the whole request, output included.
+4. A meter without a rate takes its fallback: cache reads and writes the input rate (1-hour writes first the 5-minute rate), reasoning
+   the output rate, audio and image tokens the text rate of their side. Without a fee per request there is none.
+5. Anything else without a rate is unknown, and unknown is refused, never free. A rate of 0 is free.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import msgspec
+
+from catalog.types import RateCard, Usage
+
+PICOS_PER_NANO: Final = 1_000
+PICOS_PER_USD: Final = 1_000_000_000_000
+_BASIS_POINTS: Final = 10_000
+
+# Meter → the meters whose rate it takes, in order, when it has none of its own.
+FALLBACKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "cache_read_tokens": ("input_tokens",),
+    "cache_write_tokens": ("input_tokens",),
+    "cache_write_1h_tokens": ("cache_write_tokens", "input_tokens"),
+    "audio_input_tokens": ("input_tokens",),
+    "image_input_tokens": ("input_tokens",),
+    "reasoning_tokens": ("output_tokens",),
+    "audio_output_tokens": ("output_tokens",),
+    "image_output_tokens": ("output_tokens",),
+}
+PROMPT_METERS: Final = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+    "image_input_tokens",
+)
+COMPLETION_METERS: Final = ("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens")
+TOKEN_METERS: Final = PROMPT_METERS + COMPLETION_METERS
+UNIT_METERS: Final = ("requests", "searches", "seconds", "characters", "pages", "images")
+_METERS: Final = TOKEN_METERS + UNIT_METERS
+
+# What must have a rate before an endpoint may be sold: one of the sets, by the model's type.
+_NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "chat": (("input_tokens", "output_tokens"),),
+    "embedding": (("input_tokens",),),
+    "rerank": (("searches",), ("input_tokens",)),
+    "image": (("images",), ("image_output_tokens",), ("output_tokens",)),
+    "speech": (("characters",), ("audio_output_tokens",), ("output_tokens",)),
+    "transcription": (("seconds",), ("audio_input_tokens",), ("input_tokens",)),
+}
+
+
+class CostLine(msgspec.Struct, frozen=True, array_like=True):
+    """One meter of a receipt: ``count`` units at ``rate_picos`` each."""
+
+    meter: str
+    count: int
+    rate_picos: int
+    picos: int
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request comes to. ``picos`` is exact and the sum of its lines; ``nanos`` is that, rounded half up, once."""
+
+    picos: int
+    nanos: int
+    lines: tuple[CostLine, ...] = ()
+
+
+class UnpricedMeter(Exception):
+    """A meter was used for which no rate is known.
+
+    ``meters`` names all of them; ``priced`` is the cost of everything else, for a caller that already delivered the answer.
+    """
+
+    def __init__(self, meters: tuple[str, ...], priced: Cost) -> None:
+        super().__init__(f"no price is known for {', '.join(meters)}")
+        self.meters = meters
+        self.priced = priced
+
+
+class InvalidUsage(ValueError):
+    """A count is negative. Such a usage would credit the customer."""
+
+
+def nanos_from_picos(picos: int) -> int:
+    """Round a cost to nanos, half up: the same rule as ``billing.money``, which this app may not import. Raises: ValueError if negative."""
+    if picos < 0:
+        msg = f"a cost is never negative, got {picos} picos"
+        raise ValueError(msg)
+    return (picos + PICOS_PER_NANO // 2) // PICOS_PER_NANO
+
+
+def rate_of(rates: Mapping[str, int], meter: str) -> int | None:
+    """Return picos per unit of ``meter``, by its own rate or its fallback; None is unknown."""
+    rate = rates.get(meter)
+    if rate is not None:
+        return rate
+    for other in FALLBACKS.get(meter, ()):
+        rate = rates.get(other)
+        if rate is not None:
+            return rate
+    return 0 if meter == "requests" else None
+
+
+def _is_inside(start_minute: int, end_minute: int, weekdays: tuple[int, ...], at: dt.datetime) -> bool:
+    if weekdays and at.isoweekday() not in weekdays:
+        return False
+    minute = at.hour * 60 + at.minute
+    if start_minute <= end_minute:
+        return start_minute <= minute < end_minute
+    return minute >= start_minute or minute < end_minute
+
+
+def rates_in_force(card: RateCard, *, prompt_tokens: int, service_tier: str = "", at: dt.datetime) -> Mapping[str, int]:
+    """Return meter → picos per unit for one request, before fallbacks. ``service_tier`` is the one that was served; ``at`` is aware.
+
+    A service tier without a card of its own is billed at the base card.
+    """
+    if service_tier:
+        card = card.service_tiers.get(service_tier, card)
+    rates: Mapping[str, int] = card.rates
+    if card.time_prices:
+        moment = at.astimezone(dt.UTC)
+        for window in card.time_prices:
+            if _is_inside(window.start_minute, window.end_minute, window.weekdays, moment):
+                rates = {**rates, **window.rates}
+    for tier in reversed(card.tiers):
+        if prompt_tokens > tier.min_prompt_tokens:
+            return {**rates, **tier.rates}
+    return rates
+
+
+def cost(card: RateCard, usage: Usage, *, service_tier: str = "", at: dt.datetime) -> Cost:
+    """Price one request with the rates in force at ``at``, for the service tier that the provider says it served.
+
+    Raises: UnpricedMeter, InvalidUsage.
+    """
+    rates = rates_in_force(card, prompt_tokens=usage.prompt_tokens, service_tier=service_tier, at=at)
+    lines: list[CostLine] = []
+    unpriced: list[str] = []
+    total = 0
+    for meter in _METERS:
+        count = getattr(usage, meter)
+        if not count:
+            continue
+        if count < 0:
+            msg = f"{meter} is {count}; a count is never negative"
+            raise InvalidUsage(msg)
+        rate = rate_of(rates, meter)
+        if rate is None:
+            unpriced.append(meter)
+            continue
+        picos = rate * count
+        if picos:
+            total += picos
+            lines.append(CostLine(meter, count, rate, picos))
+    result = Cost(picos=total, nanos=nanos_from_picos(total), lines=tuple(lines))
+    if unpriced:
+        raise UnpricedMeter(tuple(unpriced), result)
+    return result
+
+
+def is_priced(card: RateCard, model_type: str = "chat") -> bool:
+    """Return whether a model of this type can be sold at this card: what it always uses has a rate (0 included)."""
+    return any(all(meter in card.rates for meter in needs) for needs in _NEEDS[model_type])
+
+
+def _dearest(rates: Mapping[str, int], meters: Collection[str]) -> int:
+    return max((rate for meter in meters if (rate := rate_of(rates, meter)) is not None), default=0)
+
+
+def _cards(card: RateCard, service_tier: str) -> list[RateCard]:
+    if service_tier == "auto":
+        return [card, *card.service_tiers.values()]
+    own = card.service_tiers.get(service_tier)
+    # A provider may serve another tier than the one asked for, and then bills that.
+    return [card] if own is None else [card, own]
+
+
+def _rate_sets(card: RateCard, prompt_tokens: int) -> list[Mapping[str, int]]:
+    """Return every set of rates that could come into force for a prompt of at most this length, whatever the hour."""
+    bases: list[Mapping[str, int]] = [card.rates]
+    bases += [{**card.rates, **window.rates} for window in card.time_prices]
+    reached = [tier for tier in card.tiers if prompt_tokens > tier.min_prompt_tokens]
+    return bases + [{**base, **tier.rates} for base in bases for tier in reached]
+
+
+def upper_bound(
+    card: RateCard,
+    *,
+    prompt_tokens_max: int,
+    output_tokens_max: int,
+    service_tier: str = "",
+    audio: bool = True,
+    images: bool = True,
+    cache_writes_1h: bool = True,
+    requests: int = 1,
+    searches_max: int = 0,
+) -> int:
+    """Return the most, in picos, that a request of at most so many tokens can cost: every token at the dearest rate it could get.
+
+    ``service_tier`` is the one asked for ('auto': any). The flags say what the request can involve at all; leaving them on is always safe,
+    and dearer: audio is often ten times as dear as text.
+    """
+    ruled_out = set()
+    if not audio:
+        ruled_out |= {"audio_input_tokens", "audio_output_tokens"}
+    if not images:
+        ruled_out |= {"image_input_tokens", "image_output_tokens"}
+    if not cache_writes_1h:
+        ruled_out.add("cache_write_1h_tokens")
+    inputs = [meter for meter in PROMPT_METERS if meter not in ruled_out]
+    outputs = [meter for meter in COMPLETION_METERS if meter not in ruled_out]
+    return max(
+        _dearest(rates, inputs) * prompt_tokens_max
+        + _dearest(rates, outputs) * output_tokens_max
+        + _dearest(rates, ("requests",)) * requests
+        + _dearest(rates, ("searches",)) * searches_max
+        for one in _cards(card, service_tier)
+        for rates in _rate_sets(one, prompt_tokens_max)
+    )
+
+
+def blended_picos(card: RateCard) -> int:
+    """Return a number that compares prices: three input tokens, one output token and a thousandth of the fee per request, in picos."""
+    rates = card.rates
+    return 3 * rates.get("input_tokens", 0) + rates.get("output_tokens", 0) + rates.get("requests", 0) // 1_000
+
+
+def _mark_up(rates: Mapping[str, int], basis_points: int) -> dict[str, int]:
+    # Rounded up to a whole pico, so that a markup is never less than it says.
+    return {meter: -(-rate * (_BASIS_POINTS + basis_points) // _BASIS_POINTS) for meter, rate in rates.items()}
+
+
+def marked_up(card: RateCard, basis_points: int) -> RateCard:
+    """Return ``card`` with every rate raised by ``basis_points`` (100 is 1 %), each rounded up to a whole pico."""
+    if basis_points == 0:
+        return card
+    return msgspec.structs.replace(
+        card,
+        rates=_mark_up(card.rates, basis_points),
+        tiers=tuple(msgspec.structs.replace(tier, rates=_mark_up(tier.rates, basis_points)) for tier in card.tiers),
+        service_tiers={name: marked_up(tier, basis_points) for name, tier in card.service_tiers.items()},
+        time_prices=tuple(msgspec.structs.replace(window, rates=_mark_up(window.rates, basis_points)) for window in card.time_prices),
+    )
+
+
+def usd_text(picos: int) -> str:
+    """Write picos as plain decimal dollars without trailing zeros: 250_000 is '0.00000025'."""
+    whole, part = divmod(picos, PICOS_PER_USD)
+    return f"{whole}.{part:012d}".rstrip("0") if part else str(whole)
