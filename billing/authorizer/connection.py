@@ -1,0 +1,343 @@
+"""One connection of a process to the money store (Redis or Valkey): every command of an event-loop turn leaves in one write.
+
+Replies come back in the order of the commands, so waiting callers stand in a queue. One watchdog serves all time-outs: when the
+oldest call is overdue, nothing behind it can be answered either, so the whole connection is dropped and every caller told.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import hiredis
+
+from billing.authorizer.scripts import DATA_PLANE, Script
+
+logger = logging.getLogger(__name__)
+
+Arg = str | bytes | int
+_SCHEMES = {"redis", "rediss", "unix"}
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_MAX_S = 1.0
+_GRACE_S = 0.01
+# Above this many waiting calls the store is not keeping up; more would only grow memory.
+_PENDING_MAX = 200_000
+# Errors that speak of the server's state and not of the call.
+_UNAVAILABLE = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "TRYAGAIN", "UNKILLABLE")
+
+
+class MoneyStoreDown(Exception):
+    """The money store cannot be asked now; nothing is known about the call's effect. ``retry_after_s`` is for the client."""
+
+    def __init__(self, reason: str = "the money store is unreachable", *, retry_after_s: float = 1.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class MoneyStoreError(Exception):
+    """The server refused a command; the text is its error reply."""
+
+
+class BadStoreUrl(ValueError):
+    """The URL is not redis://, rediss:// or unix://."""
+
+
+class _Call:
+    """A command whose reply is awaited."""
+
+    __slots__ = ("args", "future", "keys", "script", "sent_s")
+
+    def __init__(
+        self, future: "asyncio.Future[Any]", sent_s: float, script: Script | None = None, keys: Sequence[str] = (), args: Sequence[Arg] = ()
+    ) -> None:
+        self.future = future
+        self.sent_s = sent_s
+        self.script = script
+        self.keys = keys
+        self.args = args
+
+
+class _Link(asyncio.Protocol):
+    """The socket's side: hands bytes up, and tells when it is gone."""
+
+    def __init__(self, owner: "MoneyConnection") -> None:
+        self._owner = owner
+        self.transport: asyncio.Transport | None = None
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses
+
+    def data_received(self, data: bytes) -> None:
+        self._owner._receive(self, data)  # noqa: SLF001 -- two halves of one thing
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- the protocol's signature
+        if not self.lost.done():
+            self.lost.set_result(None)
+        self._owner._drop(self, "the money store closed the connection")  # noqa: SLF001
+
+
+class MoneyConnection:
+    """The process's one connection. Calls return futures at once; await them or attach a callback.
+
+    A call fails with MoneyStoreDown when there is no connection, when it breaks, or after ``timeout_s``; then its effect is unknown.
+    It fails with MoneyStoreError when the server refuses it. Nothing is ever sent twice, except a script the server did not know.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 0.25) -> None:
+        self.run_id = ""
+        self.connected = False
+        self.timeout_s = timeout_s
+        self._where = _Where.parse(url)
+        self._link: _Link | None = None
+        self._reader = hiredis.Reader()
+        self._pending: deque[_Call] = deque()
+        self._out: list[bytes] = []
+        self._task: asyncio.Task[None] | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._first_try = asyncio.Event()
+        self._run_listeners: list[Callable[[str], None]] = []
+        self._pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)  # its stub knows 1-tuples only
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def on_new_run(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener(run_id)`` at each connection to a server process that was not the last one, before any other call."""
+        self._run_listeners.append(listener)
+
+    async def start(self) -> None:
+        """Connect and stay connected. Returns after the first attempt, whether or not it succeeded: look at ``connected``."""
+        self._loop = asyncio.get_running_loop()
+        self._first_try.clear()
+        self._task = asyncio.create_task(self._stay_connected(), name="money-connection")
+        await self._first_try.wait()
+
+    async def close(self) -> None:
+        """Send what is queued, answer what is pending with MoneyStoreDown, and disconnect."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        if self._link is not None:
+            self._flush()
+            self._drop(self._link, "the money connection was closed")
+
+    def execute(self, *args: Arg) -> "asyncio.Future[Any]":
+        """Queue one command. The reply is as hiredis parses it: bytes, int, list or None."""
+        loop = self._loop or asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        if not self.connected or len(self._pending) >= _PENDING_MAX:
+            return _fail_quietly(future, MoneyStoreDown())
+        self._send(_Call(future, loop.time()), self._pack(args))
+        return future
+
+    def run_script(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> "asyncio.Future[Any]":
+        """Queue EVALSHA. If the server does not know the script (SCRIPT FLUSH), it is loaded and run once more."""
+        loop = self._loop or asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        if not self.connected or len(self._pending) >= _PENDING_MAX:
+            return _fail_quietly(future, MoneyStoreDown())
+        self._send(_Call(future, loop.time(), script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
+        return future
+
+    # --- sending and receiving ---
+
+    def _send(self, call: _Call, packed: bytes) -> None:
+        self._pending.append(call)
+        out = self._out
+        if not out:
+            self._loop.call_soon(self._flush)  # type: ignore[union-attr]  # connected, so started
+        out.append(packed)
+        if self._watchdog is None:
+            self._watchdog = self._loop.call_later(self.timeout_s, self._watch)  # type: ignore[union-attr]
+
+    def _flush(self) -> None:
+        if self._out and self._link is not None and self._link.transport is not None:
+            self._link.transport.write(b"".join(self._out))
+        self._out.clear()
+
+    def _receive(self, link: _Link, data: bytes) -> None:
+        if link is not self._link:
+            return
+        reader, pending = self._reader, self._pending
+        reader.feed(data)
+        try:
+            while (reply := reader.gets()) is not False:
+                call = pending.popleft()
+                if isinstance(reply, hiredis.ReplyError):
+                    self._refuse(call, str(reply))
+                elif not call.future.done():
+                    call.future.set_result(reply)
+        except (hiredis.ProtocolError, IndexError):
+            logger.exception("money_store_protocol_error")
+            self._drop(link, "the money store sent what is no reply")
+
+    def _refuse(self, call: _Call, message: str) -> None:
+        if call.script is not None and message.startswith("NOSCRIPT"):
+            script, keys, args = call.script, call.keys, call.args
+            call.script = None
+            now_s = self._loop.time()  # type: ignore[union-attr]
+            load: asyncio.Future[Any] = self._loop.create_future()  # type: ignore[union-attr]
+            load.add_done_callback(_swallow)
+            self._send(_Call(load, now_s), self._pack(("SCRIPT", "LOAD", script.text)))
+            call.sent_s = now_s
+            self._send(call, self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
+        elif not call.future.done():
+            down = message.startswith(_UNAVAILABLE)
+            call.future.set_exception(MoneyStoreDown(f"the money store answered: {message}") if down else MoneyStoreError(message))
+
+    def _watch(self) -> None:
+        """Drop the connection if the oldest call is overdue; after a grace, because a busy loop may not have read the reply yet."""
+        self._watchdog = None
+        if not self._pending:
+            return
+        loop = asyncio.get_running_loop()
+        overdue_s = loop.time() - self._pending[0].sent_s - self.timeout_s
+        if overdue_s < 0:
+            self._watchdog = loop.call_later(-overdue_s + 0.001, self._watch)
+        else:
+            self._watchdog = loop.call_later(_GRACE_S, self._judge, self._pending[0])
+
+    def _judge(self, oldest: _Call) -> None:
+        if self._pending and self._pending[0] is oldest and self._link is not None:
+            logger.error("money_store_timeout timeout_s=%s pending=%s", self.timeout_s, len(self._pending))
+            self._watchdog = None
+            self._drop(self._link, f"the money store did not answer within {self.timeout_s} s")
+        else:
+            self._watch()
+
+    def _drop(self, link: _Link, reason: str) -> None:
+        if link is not self._link:
+            return
+        self._link, self.connected = None, False
+        self._out.clear()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
+        pending, self._pending = self._pending, deque()
+        for call in pending:
+            if not call.future.done():
+                _fail_quietly(call.future, MoneyStoreDown(reason))
+        if link.transport is not None:
+            link.transport.abort()
+        if not link.lost.done():
+            link.lost.set_result(None)
+
+    # --- connecting ---
+
+    async def _stay_connected(self) -> None:
+        backoff_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                link = await self._connect()
+            except (OSError, MoneyStoreDown, MoneyStoreError, TimeoutError) as error:
+                self._first_try.set()
+                logger.warning("money_store_unreachable where=%s error=%s", self._where, error)
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+                backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
+                continue
+            self._first_try.set()
+            backoff_s = _BACKOFF_FIRST_S
+            await link.lost
+
+    async def _connect(self) -> _Link:
+        async with asyncio.timeout(max(self.timeout_s, 1.0) * 2):
+            link = await self._where.open(lambda: _Link(self))
+        self._link, self._reader, self._out = link, hiredis.Reader(), []
+        hello = [*self._where.hello(), ("INFO", "server"), *(("SCRIPT", "LOAD", script.text) for script in DATA_PLANE)]
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in hello]
+        for future, command in zip(futures, hello, strict=True):
+            self._send(_Call(future, loop.time()), self._pack(command))
+        try:
+            replies = await asyncio.gather(*futures)
+        except BaseException:
+            self._drop(link, "the handshake with the money store failed")
+            for future in futures:
+                future.add_done_callback(_swallow)
+            raise
+        run_id = _run_id(replies[len(hello) - len(DATA_PLANE) - 1])
+        self.connected = self._link is link
+        if run_id != self.run_id:
+            self.run_id = run_id
+            for listener in self._run_listeners:
+                listener(run_id)
+        logger.info("money_store_connected where=%s run_id=%s", self._where, run_id)
+        return link
+
+
+class _Where:
+    """The address and the credentials in a store URL, as redis-py writes them."""
+
+    def __init__(self, *, host: str, port: int, path: str, tls: ssl.SSLContext | None, user: str, password: str, db: int) -> None:
+        self.host, self.port, self.path, self.tls = host, port, path, tls
+        self.user, self.password, self.db = user, password, db
+
+    def __str__(self) -> str:
+        return f"{self.path or f'{self.host}:{self.port}'}/{self.db}"
+
+    @classmethod
+    def parse(cls, url: str) -> "_Where":
+        parts = urlsplit(url)
+        if parts.scheme not in _SCHEMES:
+            msg = f"the money store's URL must start with redis://, rediss:// or unix://, not {parts.scheme}://"
+            raise BadStoreUrl(msg)
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        unix = parts.scheme == "unix"
+        db = query.get("db", "0" if unix else parts.path.strip("/") or "0")
+        tls = None
+        if parts.scheme == "rediss":
+            tls = ssl.create_default_context(cafile=query.get("ssl_ca_certs"))
+            if query.get("ssl_cert_reqs") == "none":
+                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        return cls(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or 6379,
+            path=unquote(parts.path) if unix else "",
+            tls=tls,
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or "") or query.get("password", ""),
+            db=int(db),
+        )
+
+    async def open(self, factory: Callable[[], _Link]) -> _Link:
+        loop = asyncio.get_running_loop()
+        if self.path:
+            _, link = await loop.create_unix_connection(factory, self.path)
+        else:
+            _, link = await loop.create_connection(factory, self.host, self.port, ssl=self.tls)
+        return link
+
+    def hello(self) -> list[tuple[str, ...]]:
+        """Return the commands that open the session."""
+        commands: list[tuple[str, ...]] = []
+        if self.password:
+            commands.append(("AUTH", self.user, self.password) if self.user else ("AUTH", self.password))
+        if self.db:
+            commands.append(("SELECT", str(self.db)))
+        return commands
+
+
+def _run_id(info: bytes) -> str:
+    for line in info.split(b"\r\n"):
+        if line.startswith(b"run_id:"):
+            return line[7:].decode()
+    msg = "INFO server told no run_id"
+    raise MoneyStoreError(msg)
+
+
+def _swallow(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()
+
+
+def _fail_quietly(future: "asyncio.Future[Any]", error: Exception) -> "asyncio.Future[Any]":
+    """Set an exception without the complaint of the garbage collector if nobody awaits (fire and forget)."""
+    future.set_exception(error)
+    future.exception()
+    return future

@@ -1,0 +1,127 @@
+"""Bring an organization's balance and a key's rules and counters from the books into the money store, when it has none.
+
+Nothing is in the stream for a balance or key that the present epoch has never known, so the books tell its whole story.
+"""
+
+import asyncio
+import datetime as dt
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from accounts.types import InvalidKey
+from billing.authorizer.connection import Arg, MoneyConnection, MoneyStoreDown
+from billing.authorizer.keys import shard_keys
+from billing.authorizer.periods import periods_at
+from billing.authorizer.scripts import PUT_BALANCE, PUT_KEY_SCOPE
+
+_BOOKS_TIMEOUT_S = 2.0
+_READS_MAX = 3
+
+# Credit-normal accounts of the organization: bought (2010) and granted (2020); the number of its last change is on the first.
+_BALANCE = """
+select coalesce(sum(credits_nanos - debits_nanos), 0)::bigint, coalesce(max(seq), 0)
+from billing_account where org_id = %(org_id)s and code in (2010, 2020)
+"""
+_KEY = """
+select version, limit_nanos, limit_reset, disabled or deleted_at is not null, floor(extract(epoch from expires_at))::bigint
+from accounts_apikey where id = %(key_id)s and organization_id = %(org_id)s
+"""
+_SPENT = """
+select coalesce(sum(amount_nanos), 0)::bigint,
+       coalesce(sum(amount_nanos) filter (where hour >= %(day)s), 0)::bigint,
+       coalesce(sum(amount_nanos) filter (where hour >= %(week)s), 0)::bigint,
+       coalesce(sum(amount_nanos) filter (where hour >= %(month)s), 0)::bigint
+from billing_usagerollup where org_id = %(org_id)s and key_id = %(key_id)s
+"""
+# An event that only the reaper has booked still waits for its true amount (part 1).
+_BOOKED = """
+select event_id from unnest(%(org_ids)s::bigint[], %(event_ids)s::uuid[], %(days)s::date[]) as want (org_id, event_id, day)
+join billing_usageevent e using (org_id, event_id, day)
+group by event_id having bool_or(e.part = 1 or e.status <> 'expired')
+"""
+
+
+class BooksDown(MoneyStoreDown):
+    """PostgreSQL cannot be asked."""
+
+
+class ScopeLoader:
+    """Reads the books for the data plane. Callers that need the same thing at once share one read."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any], connection: MoneyConnection) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._loading: dict[tuple[str, int], asyncio.Task[None]] = {}
+
+    async def load_balance(self, *, shard: int, org_id: int, epoch: int) -> None:
+        """Put the balance into the store if it has none and its epoch is still ``epoch``. Raises: BooksDown, MoneyStoreDown."""
+        await self._share(("org", org_id), lambda: self._load_balance(shard, org_id, epoch))
+
+    async def load_key(self, *, shard: int, org_id: int, key_id: int, epoch: int) -> None:
+        """Put the key's scope into the store if it has none and its epoch is still ``epoch``. A deleted key counts as disabled.
+
+        Raises: BooksDown, MoneyStoreDown, InvalidKey (the books have no such key).
+        """
+        await self._share(("key", key_id), lambda: self._load_key(shard, org_id, key_id, epoch))
+
+    async def booked(self, events: Sequence[tuple[int, uuid.UUID, dt.date]]) -> set[uuid.UUID]:
+        """Return those of the (org_id, event_id, day) that the books have for good. Raises: BooksDown."""
+        rows = await self._read(
+            (_BOOKED, {"org_ids": [e[0] for e in events], "event_ids": [e[1] for e in events], "days": [e[2] for e in events]})
+        )
+        return {row[0] for row in rows[0]}
+
+    async def _load_balance(self, shard: int, org_id: int, epoch: int) -> None:
+        keys = shard_keys(shard)
+        for _ in range(_READS_MAX):
+            [[(balance_nanos, seq)]] = await self._read((_BALANCE, {"org_id": org_id}))
+            reply = await self._connection.run_script(
+                PUT_BALANCE,
+                [keys.epoch, f"{keys.balance}{org_id}", keys.known],
+                (self._connection.run_id, epoch, "absent", balance_nanos, seq, f"b:{org_id}"),
+            )
+            if reply != b"STALE":
+                return
+        msg = f"the books are behind the credits of organization {org_id}"
+        raise BooksDown(msg)
+
+    async def _load_key(self, shard: int, org_id: int, key_id: int, epoch: int) -> None:
+        keys = shard_keys(shard)
+        for _ in range(_READS_MAX):
+            # The server's clock decides the periods, so it is asked for them.
+            now_s = int((await self._connection.execute("TIME"))[0])
+            at, who = periods_at(now_s), {"org_id": org_id, "key_id": key_id}
+            starts = {"day": at.day_start, "week": at.week_start, "month": at.month_start}
+            rules, [(spent, spent_day, spent_week, spent_month)] = await self._read((_KEY, who), (_SPENT, {**who, **starts}))
+            if not rules:
+                msg = f"the books have no key {key_id} of organization {org_id}"
+                raise InvalidKey(msg)
+            [(version, limit_nanos, reset, disabled, expires_s)] = rules
+            args: list[Arg] = [self._connection.run_id, epoch, "absent", f"k:{key_id}"]
+            args += [version, "" if limit_nanos is None else limit_nanos, reset, int(disabled), "" if expires_s is None else expires_s]
+            args += [spent, at.day, spent_day, at.week, spent_week, at.month, spent_month]
+            reply = await self._connection.run_script(PUT_KEY_SCOPE, [keys.epoch, f"{keys.scope}{key_id}", keys.known], args)
+            if reply != b"STALE":
+                return
+        msg = f"the books are behind the changes of key {key_id}"
+        raise BooksDown(msg)
+
+    async def _read(self, *queries: tuple[LiteralString, dict[str, Any]]) -> list[list[tuple[Any, ...]]]:
+        try:
+            async with asyncio.timeout(_BOOKS_TIMEOUT_S), self._pool.connection() as books:
+                return [await (await books.execute(sql, params)).fetchall() for sql, params in queries]
+        except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
+            msg = "the books are unreachable"
+            raise BooksDown(msg) from error
+
+    async def _share(self, name: tuple[str, int], load: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = self._loading.get(name)
+        if task is None:
+            task = self._loading[name] = asyncio.create_task(load())
+            task.add_done_callback(lambda _: self._loading.pop(name, None))
+        # A caller that leaves must not take the read from the others.
+        await asyncio.shield(task)

@@ -1,0 +1,41 @@
+"""The atomic functions of the money store: the Lua files of this folder, ready for EVALSHA."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script. ``sha`` is what EVALSHA wants: SHA-1 of ``text``, 40 lowercase hex digits."""
+
+    name: str
+    text: str = field(repr=False)
+    sha: str
+
+
+def _load(name: str, *heads: str) -> Script:
+    # The first line makes the server refuse the whole script when it is out of memory, instead of failing in the middle.
+    parts = ["#!lua\n", *((_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in (*heads, name))]
+    text = "".join(parts)
+    return Script(name=name, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+RESERVE = _load("reserve", "common", "scopes")
+EXTEND = _load("extend", "common", "scopes")
+HEARTBEAT = _load("heartbeat", "common")
+RELEASE = _load("release", "common", "scopes")
+SETTLE = _load("settle", "common", "scopes", "close")
+REAP = _load("reap", "common", "scopes", "close")
+ACKNOWLEDGE = _load("acknowledge", "common", "scopes")
+CREDIT = _load("credit", "common")
+PUT_BALANCE = _load("put_balance", "common")
+PUT_KEY_SCOPE = _load("put_key_scope", "common", "scopes")
+CLOSE_EPOCH = _load("close_epoch")
+BEGIN_EPOCH = _load("begin_epoch", "common")
+
+# What a data-plane connection loads when it connects.
+DATA_PLANE = (RESERVE, EXTEND, HEARTBEAT, RELEASE, SETTLE, PUT_BALANCE, PUT_KEY_SCOPE)
+EVERY = (*DATA_PLANE, REAP, ACKNOWLEDGE, CREDIT, CLOSE_EPOCH, BEGIN_EPOCH)
