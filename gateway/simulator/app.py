@@ -1,0 +1,172 @@
+"""The simulated provider, an ASGI application: ``uvicorn gateway.simulator.app:app``.
+
+Paths may begin with ``/p/<provider>``, which sets pace and the words of the answer:
+POST …/chat/completions (OpenAI), …/messages (Anthropic), …/models/{model}:generateContent and :streamGenerateContent (Gemini);
+GET …/models, /healthz, /stats. Every answer says ``x-tollway-simulated: 1``. What it can be told to do wrong: ``directives``.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from gateway.simulator.anthropic_wire import AnthropicWire
+from gateway.simulator.delivery import ClientGone, Delivery, Receive, Send, Stats
+from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, parse_directives
+from gateway.simulator.gemini_wire import GeminiWire
+from gateway.simulator.openai_wire import OpenAiWire
+from gateway.simulator.profiles import profile_of
+from gateway.simulator.replies import PrefixCache, SimRequest, make_reply
+from gateway.simulator.wire import BadBody, Wire, encode_json
+
+BODY_MAX_BYTES = 64 * 1024 * 1024
+
+_PATH = re.compile(r"^(?:/p/(?P<slug>[A-Za-z0-9._-]+))?(?P<rest>/.*)$")
+_GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent)$")
+_MARK = (b"x-tollway-simulated", b"1")
+_JSON_HEADERS = [(b"content-type", b"application/json"), _MARK]
+_STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), _MARK]
+_OPENAI, _ANTHROPIC, _GOOGLE = OpenAiWire(), AnthropicWire(), GeminiWire()
+_decode_json = msgspec.json.Decoder().decode
+_IMPATIENT_STATUSES = (429, 503, 529)
+
+
+class Simulator:
+    """State of one process: counters, seen prefixes, statistics."""
+
+    def __init__(self) -> None:
+        self._counters = Counters()
+        self._cache = PrefixCache()
+        self._stats = Stats()
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await _serve_lifespan(receive, send)
+            return
+        match = _PATH.match(scope["path"])
+        slug, path = (match["slug"] or "", match["rest"]) if match else ("", scope["path"])
+        if scope["method"] == "GET":
+            await self._get(path, send)
+            return
+        wire, model, stream = _route(path)
+        if wire is None or scope["method"] != "POST":
+            await _answer(send, 404, _OPENAI.error(404, f"The simulator has no {scope['method']} {path}."))
+            return
+        body = await _read_body(receive)
+        if body is None:
+            await _answer(send, 413, wire.error(413, "The body is too large for the simulator."))
+            return
+        header = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-simulate"), "")
+        self._stats.requests += 1
+        try:
+            request = wire.read(_object(body), model=model, stream=stream)
+            directives = active_directives(
+                parse_directives(header or request.control), slug=slug, prompt_key=request.prompt_key, counters=self._counters
+            )
+        except (BadBody, BadDirective) as error:
+            await _answer(send, 400, wire.error(400, str(error)))
+            return
+        delivery = Delivery(receive, send, directives=directives, profile=profile_of(slug), stats=self._stats)
+        self._stats.streaming += 1
+        try:
+            await self._serve(wire, request, directives, slug, delivery)
+        except ClientGone:
+            self._stats.abandoned += 1
+        finally:
+            self._stats.streaming -= 1
+            delivery.close()
+
+    async def _serve(self, wire: Wire, request: SimRequest, directives: Directives, slug: str, delivery: Delivery) -> None:
+        await delivery.wait(int(directives.get("delay_ms", 0)) / 1000)
+        if directives.get("hang") == 0:
+            await delivery.hang()
+        status = int(directives.get("status", 200))
+        if status != 200:  # noqa: PLR2004 -- OK
+            wait_s = directives.get("retry_after", 1 if status in _IMPATIENT_STATUSES else None)
+            retry = [(b"retry-after", str(wait_s).encode())] if wait_s is not None else []
+            await delivery.whole(status, [*_JSON_HEADERS, *retry], encode_json(wire.error(status, f"Simulated failure {status}.")))
+            return
+        reply = make_reply(request, slug=slug, directives=directives, cache=self._cache)
+        if request.stream:
+            await delivery.stream(
+                _STREAM_HEADERS, wire.frames(reply, request, directives=directives), wire.error_frame("Simulated error in the stream.")
+            )
+            return
+        profile = profile_of(slug)
+        tokens = reply.usage.output_tokens + reply.usage.reasoning_tokens
+        first_ms = int(directives.get("first_token_ms", profile.first_token_ms))
+        await delivery.wait(first_ms / 1000 + tokens / int(directives.get("rate", profile.tokens_per_s)))
+        body = encode_json(
+            wire.error(500, "Simulated error in a success.")
+            if "error_in_stream" in directives
+            else wire.answer(reply, directives=directives)
+        )
+        await delivery.whole(200, _JSON_HEADERS, body[: len(body) // 2] if "malformed" in directives else body)
+
+    async def _get(self, path: str, send: Send) -> None:
+        if path == "/healthz":
+            await _answer(send, 200, {"status": "ok", "simulated": True})
+        elif path == "/stats":
+            await _answer(send, 200, self._stats.as_dict())
+        elif path.endswith("/models"):
+            await _answer(
+                send, 200, {"object": "list", "data": [{"id": "simulated", "object": "model", "created": 0, "owned_by": "tollway"}]}
+            )
+        else:
+            await _answer(send, 404, _OPENAI.error(404, f"The simulator has no GET {path}."))
+
+
+def _route(path: str) -> tuple[Wire | None, str, bool]:
+    """Return the wire format of ``path``, and for Gemini the model and whether it streams."""
+    if path.endswith("/chat/completions"):
+        return _OPENAI, "", False
+    if path.endswith("/messages"):
+        return _ANTHROPIC, "", False
+    match = _GEMINI.search(path)
+    if match:
+        return _GOOGLE, match["model"], match["method"] == "streamGenerateContent"
+    return None, "", False
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = _decode_json(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadBody("the body is not valid JSON") from error
+    if not isinstance(parsed, dict):
+        raise BadBody("the body is not an object")
+    return parsed
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    pieces, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > BODY_MAX_BYTES:
+            return None
+        more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
+    data = encode_json(body)
+    await send({"type": "http.response.start", "status": status, "headers": [*_JSON_HEADERS, (b"content-length", b"%d" % len(data))]})
+    await send({"type": "http.response.body", "body": data})
+
+
+async def _serve_lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+app = Simulator()
