@@ -1,0 +1,72 @@
+"""PostgreSQL and two Valkeys of one data folder, as a unit: for `make run` where no other is named, and for the tests."""
+
+import json
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.local.postgres import EngineError, Postgres, Running
+from gateway.local.valkey import BROKER, MONEY, Valkey
+
+__all__ = ["EngineError", "EngineUrls", "Engines"]
+
+
+class EngineUrls(NamedTuple):
+    """Where the engines answer, passwords included."""
+
+    database_url: str
+    redis_url: str
+    broker_redis_url: str
+
+
+class Engines:
+    """The engines under ``root``: ``postgres/`` (the books), ``money/`` (live balances) and ``broker/`` (cache, Channels, Celery).
+
+    Ports are free ones, chosen at the first start and kept in ``ports.json``, so that several copies live side by side. With
+    ``die_with_parent`` they stop when the calling process dies, however it dies (Linux only); else they outlive it, and a later
+    start attaches to them. ``durable=False`` trades safety for speed: for tests that never restart an engine.
+    """
+
+    def __init__(
+        self, root: Path, *, die_with_parent: bool = True, durable: bool = True, postgres: bool = True, money: bool = True
+    ) -> None:
+        self.root = root.resolve()
+        options = {} if durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        self.postgres = Postgres(self.root / "postgres", options=options)
+        self.money = Valkey(self.root / "money", options=MONEY)
+        self.broker = Valkey(self.root / "broker", options=BROKER)
+        self._servers: dict[str, Postgres | Valkey] = {"broker": self.broker}
+        if money:
+            self._servers["money"] = self.money
+        if postgres:
+            self._servers["postgres"] = self.postgres
+        self._die_with_parent = die_with_parent
+        self.running: dict[str, Running] = {}
+
+    def start(self) -> EngineUrls:
+        """Start or attach to every engine; those that were left out have an empty URL. Raises: EngineError, with nothing left running."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        ports = self._read_ports()
+        try:
+            for name, server in self._servers.items():
+                fast_stop = signal.SIGINT if server is self.postgres else signal.SIGTERM
+                self.running[name] = server.start(port=ports.get(name), death_signal=fast_stop if self._die_with_parent else None)
+                ports[name] = int(self.running[name].url.rpartition(":")[2].partition("/")[0])
+        except BaseException:
+            self.stop()
+            raise
+        (self.root / "ports.json").write_text(json.dumps(ports))
+        urls = {name: running.url for name, running in self.running.items()}
+        return EngineUrls(urls.get("postgres", ""), urls.get("money", ""), urls["broker"])
+
+    def stop(self) -> None:
+        """Stop every engine cleanly."""
+        for name in list(self.running):
+            self._servers[name].stop()
+            del self.running[name]
+
+    def _read_ports(self) -> dict[str, int]:
+        try:
+            return {name: int(port) for name, port in json.loads((self.root / "ports.json").read_text()).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
