@@ -218,7 +218,17 @@ class Holds:
         future = self._connection.run_script(
             SETTLE,
             close_keys(record.shard, record.org_id, (record.key_id,)),
-            (self._connection.run_id, record.org_id, record.event, record.amount_nanos, record.key_id, record.json, 1 if late else 0),
+            (
+                self._connection.run_id,
+                record.org_id,
+                record.event,
+                record.amount_nanos,
+                record.key_id,
+                record.json,
+                record.hold_nanos,
+                record.hold_nanos - record.amount_nanos,
+                1 if late else 0,
+            ),
         )
         future.add_done_callback(lambda done: self._note_settled(record, done))
 

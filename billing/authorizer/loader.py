@@ -103,7 +103,7 @@ class ScopeLoader:
             [(version, limit_nanos, reset, disabled, expires_s)] = rules
             args: list[Arg] = [self._connection.run_id, epoch, "absent", f"k:{key_id}"]
             args += [version, "" if limit_nanos is None else limit_nanos, reset, int(disabled), "" if expires_s is None else expires_s]
-            args += [spent, at.day, spent_day, at.week, spent_week, at.month, spent_month]
+            args += [spent, at.day, spent - spent_day, at.week, spent - spent_week, at.month, spent - spent_month]
             reply = await self._connection.run_script(PUT_KEY_SCOPE, [keys.epoch, f"{keys.scope}{key_id}", keys.known], args)
             if reply != b"STALE":
                 return

@@ -44,6 +44,7 @@ class _Head(msgspec.Struct):
     shard: int
     key_id: int
     amount_nanos: int
+    hold_nanos: int
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
@@ -74,6 +75,7 @@ class SpoolRecord:
     shard: int
     key_id: int
     amount_nanos: int
+    hold_nanos: int
     json: bytes
     segment: Segment | None
     sent_s: float = field(default_factory=time.monotonic)
@@ -152,7 +154,9 @@ class Spool:
         json = msgspec.json.encode(event)
         line = b"%08x %s\n" % (zlib.crc32(json), json)
         segment = self._write(line)
-        record = SpoolRecord(event.event_id.hex, event.org_id, event.shard, event.key_id, event.amount_nanos, json, segment)
+        record = SpoolRecord(
+            event.event_id.hex, event.org_id, event.shard, event.key_id, event.amount_nanos, event.hold_nanos, json, segment
+        )
         self.unsettled[record.event] = record
         return record
 
@@ -234,7 +238,9 @@ class Spool:
             except msgspec.DecodeError:
                 self._reject(segment, line)
                 continue
-            records.append(SpoolRecord(head.event_id.hex, head.org_id, head.shard, head.key_id, head.amount_nanos, json, segment))
+            records.append(
+                SpoolRecord(head.event_id.hex, head.org_id, head.shard, head.key_id, head.amount_nanos, head.hold_nanos, json, segment)
+            )
         return records
 
     def _reject(self, segment: Segment, line: bytes) -> None:

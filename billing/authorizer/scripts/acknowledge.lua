@@ -2,20 +2,19 @@
 -- KEYS: stream, then balance and key scope of each entry   ARGV: then stream id, amount, refund of each (either may be signed)
 -- Reply: how many were acknowledged by this call. Works in a closed epoch too: a rebuild drains the stream first.
 local done = 0
-local today = math.floor(server_ms() / MS_PER_DAY)
 for i = 1, #ARGV / 3 do
   local id, amount, refund = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
-  local balance, scope = KEYS[2 * i], KEYS[2 * i + 1]
+  local balance = KEYS[2 * i]
   if redis.call('XACK', KEYS[1], 'books', id) == 1 then
     if redis.call('HEXISTS', balance, 'seq') == 1 then
       add(balance, 'unposted', neg(amount))
       if refund ~= '0' then add(balance, 'avail', refund) end
     end
-    local day = refund ~= '0' and redis.call('HGET', scope, 'day')
-    if day then
+    local scope = refund ~= '0' and read_scope(KEYS[2 * i + 1], server_ms())
+    if scope then
+      -- An entry's first field is the event's id.
       local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
-      roll(scope, day, today)
-      if entry then charge(scope, entry[2][2], neg(refund)) end
+      if entry and count(scope, entry[2][2], neg(refund)) and scope.limit ~= '' then add(scope.key, 'free', refund) end
     end
     redis.call('XDEL', KEYS[1], id)
     done = done + 1

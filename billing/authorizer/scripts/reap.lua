@@ -1,6 +1,6 @@
 -- Close a hold whose gateway went silent, at the cost of its last heartbeat. The event was written from `seen`, the hold as it was
 -- read a moment ago: if it changed since, or a heartbeat renewed it, or the gateway settled it, nothing happens.
--- KEYS: epoch, balance, holds, deadlines, stream, scope…   ARGV: run, org, event, amount, scope ids, event as JSON, seen
+-- KEYS and ARGV as in close.lua, then ARGV: seen
 -- Replies: {OK | GONE | RENEWED | CHANGED | NO_ORG | NO_KEY, epoch}, {EPOCH}
 local epoch = open_epoch(KEYS[1], ARGV[1])
 if not epoch then return {'EPOCH'} end
@@ -12,8 +12,5 @@ if not deadline or not hold then
   return {'GONE', epoch}
 end
 if tonumber(deadline) > server_ms() then return {'RENEWED', epoch} end
-if hold ~= ARGV[7] then return {'CHANGED', epoch} end
-local missing = missing_scope()
-if missing then return {missing, epoch} end
-close(epoch, ARGV[2], ARGV[3], hold, ARGV[4], ARGV[5], ARGV[6])
-return {'OK', epoch}
+if hold ~= ARGV[9] then return {'CHANGED', epoch} end
+return {close(epoch, hold) or 'OK', epoch}

@@ -1,4 +1,6 @@
--- A scope is a counter with an optional limit per period: an API key, later a budget or a workspace. All share one hash layout.
+-- A scope is a counter with an optional limit per period: an API key, later a budget or a workspace. All share one hash layout:
+-- spent (all time), base_d, base_w, base_m (what `spent` was when the present day, week and month began, so that a charge is one
+-- sum), held, and free = limit − spent in the limit's period − held (only if there is a limit).
 local MS_PER_DAY = 86400000
 
 -- Weeks start on Monday; day 0 (1970-01-01) was a Thursday.
@@ -18,46 +20,59 @@ end
 
 -- Begin new periods when the day of the server's clock is later than the one the counters stand in. Never backwards: a clock that
 -- is set back must not give a limit twice.
-local function roll(key, stored_day, today)
-  if tonumber(stored_day) >= today then return end
-  local s = redis.call('HMGET', key, 'week', 'month', 'limit', 'reset', 'held')
+local function roll(scope, today)
+  if scope.day >= today then return end
+  local key = scope.key
+  local s = redis.call('HMGET', key, 'week', 'month', 'held', 'spent')
   local week, month = tostring(week_of(today)), tostring(month_of(today))
-  local over = s[4] == 'daily'
-  redis.call('HSET', key, 'day', tostring(today), 'spent_d', '0')
+  local over = scope.reset == 'daily'
+  redis.call('HSET', key, 'day', tostring(today), 'base_d', s[4])
   if s[1] ~= week then
-    redis.call('HSET', key, 'week', week, 'spent_w', '0')
-    over = over or s[4] == 'weekly'
+    redis.call('HSET', key, 'week', week, 'base_w', s[4])
+    over = over or scope.reset == 'weekly'
   end
   if s[2] ~= month then
-    redis.call('HSET', key, 'month', month, 'spent_m', '0')
-    over = over or s[4] == 'monthly'
+    redis.call('HSET', key, 'month', month, 'base_m', s[4])
+    over = over or scope.reset == 'monthly'
   end
-  if over and s[3] ~= '' then
-    redis.call('HSET', key, 'free', s[3])
-    redis.call('HINCRBY', key, 'free', neg(s[5]))
+  if over and scope.limit ~= '' then
+    redis.call('HSET', key, 'free', scope.limit)
+    redis.call('HINCRBY', key, 'free', neg(s[3]))
   end
+  scope.day = today
 end
 
--- Count an amount (negative to take back). It belongs to the periods in which the request began, which its id (UUIDv7) tells, so
--- that these counters equal the books' rollups; an id from a clock ahead of the server's counts as today.
-local function charge(key, event, amount)
-  local s = redis.call('HMGET', key, 'day', 'week', 'month', 'limit', 'reset')
-  local stored = tonumber(s[1])
-  local day = math.min(math.floor(tonumber(string.sub(event, 1, 12), 16) / MS_PER_DAY), stored)
-  local in_day = day == stored
-  local in_week = in_day or tostring(week_of(day)) == s[2]
-  local in_month = in_day or tostring(month_of(day)) == s[3]
+-- Read what decisions need, in its present period. Nil if the store does not have the scope.
+local function read_scope(key, now_ms)
+  local s = redis.call('HMGET', key, 'version', 'day', 'limit', 'reset', 'disabled', 'expires_s')
+  if not s[1] then return nil end
+  local scope = {key = key, day = tonumber(s[2]), limit = s[3], reset = s[4], is_disabled = s[5] == '1', expires_s = s[6]}
+  roll(scope, math.floor(now_ms / MS_PER_DAY))
+  return scope
+end
+
+-- Count an amount (negative to take back) and tell whether it counts against the limit's present period. It belongs to the periods
+-- in which the request began, which its id (UUIDv7) tells, so that these counters equal the books' rollups; an id from a clock
+-- ahead of the server's counts as today.
+local function count(scope, event, amount)
+  local key = scope.key
   add(key, 'spent', amount)
-  if in_day then add(key, 'spent_d', amount) end
-  if in_week then add(key, 'spent_w', amount) end
-  if in_month then add(key, 'spent_m', amount) end
-  local reset = s[5]
-  local counts = reset == '' or (reset == 'daily' and in_day) or (reset == 'weekly' and in_week) or (reset == 'monthly' and in_month)
-  if s[4] ~= '' and counts then add(key, 'free', neg(amount)) end
+  local day = math.floor(tonumber(string.sub(event, 1, 12), 16) / MS_PER_DAY)
+  if day >= scope.day then return true end
+  local in_week, in_month = week_of(day) == week_of(scope.day), month_of(day) == month_of(scope.day)
+  add(key, 'base_d', amount)
+  if not in_week then add(key, 'base_w', amount) end
+  if not in_month then add(key, 'base_m', amount) end
+  return scope.reset == '' or (scope.reset == 'weekly' and in_week) or (scope.reset == 'monthly' and in_month)
 end
 
--- Release a hold of this scope.
-local function release(key, held)
-  add(key, 'held', neg(held))
-  if redis.call('HGET', key, 'limit') ~= '' then add(key, 'free', held) end
+-- Return what was held and take the amount. One sum when the caller knew the hold and could subtract exactly (rest).
+local function exchange(key, field, held, amount, rest)
+  if held == amount then return end
+  if rest then
+    add(key, field, rest)
+  else
+    add(key, field, held)
+    add(key, field, neg(amount))
+  end
 end
