@@ -14,7 +14,7 @@ from gateway.dialects.chat_answers import ChatStreamDecoder, decode_chat_answer
 from gateway.dialects.chat_schema import ChatBody, check_body, measure
 from gateway.dialects.faults import fault_from_status
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
-from gateway.dialects.reasoning import nearest_effort, resolve_thinking
+from gateway.dialects.reasoning import Thinking, nearest_effort, resolve_thinking
 from gateway.providers.table import Quirks, quirks_of
 
 _decode_json = msgspec.json.Decoder().decode
@@ -117,12 +117,7 @@ class ChatCompletionsDialect:
             body["stream"] = True
             if quirks.inject_include_usage:
                 body["stream_options"] = {**(source.get("stream_options") or {}), "include_usage": True}
-        if quirks.service_tiers and request.service_tier:
-            body["service_tier"] = request.service_tier
-        if request.user and quirks.user_field:
-            body["user"] = hashed_user(request.user)
-        if quirks.keeps_cache_control and source.get("cache_control"):
-            body["cache_control"] = source["cache_control"]
+        _set_replaced(request, body, quirks)
         _ask_for_thinking(source, body, endpoint, quirks)
         return UpstreamCall(path="/chat/completions", body=_encode_json(body), headers=_JSON_HEADERS, dropped=dropped)
 
@@ -150,6 +145,16 @@ def _unknown_parameters(source: Json, endpoint: EndpointSpec, quirks: Quirks) ->
     return tuple(dropped)
 
 
+def _set_replaced(request: ChatRequest, body: Json, quirks: Quirks) -> None:
+    """Put in what a host takes only in its own way."""
+    if quirks.service_tiers and request.service_tier:
+        body["service_tier"] = request.service_tier
+    if request.user and quirks.user_field:
+        body["user"] = hashed_user(request.user)
+    if quirks.keeps_cache_control and request.body.get("cache_control"):
+        body["cache_control"] = request.body["cache_control"]
+
+
 def _ask_for_thinking(source: Json, body: Json, endpoint: EndpointSpec, quirks: Quirks) -> None:
     """Put the client's wish about reasoning into ``body``, in the provider's words."""
     supported = endpoint.supported_parameters
@@ -158,21 +163,22 @@ def _ask_for_thinking(source: Json, body: Json, endpoint: EndpointSpec, quirks: 
     thinking = resolve_thinking(source)
     if thinking.asked is None:
         return
-    style = quirks.reasoning
-    if style == "object":
-        for name in ("reasoning", "reasoning_effort"):
-            if source.get(name) is not None:
-                body[name] = source[name]
-    elif style == "thinking_type":
+    if quirks.reasoning == "object":
+        body.update({name: source[name] for name in ("reasoning", "reasoning_effort") if source.get(name) is not None})
+    elif quirks.reasoning == "thinking_type":
         body["thinking"] = {"type": "enabled" if thinking.asked else "disabled"}
-    elif style == "enable_thinking":
+    elif quirks.reasoning == "enable_thinking":
         body["enable_thinking"] = thinking.asked
         if thinking.asked and thinking.budget_tokens:
             body["thinking_budget"] = thinking.budget_tokens
-    elif style == "effort":
-        effort = thinking.effort or ("medium" if thinking.asked else "none")
-        if effort != "none" or "none" in quirks.efforts:
-            body["reasoning_effort"] = nearest_effort(effort, quirks.efforts)
+    elif quirks.reasoning == "effort":
+        _set_effort(body, thinking, quirks)
+
+
+def _set_effort(body: Json, thinking: Thinking, quirks: Quirks) -> None:
+    effort = thinking.effort or ("medium" if thinking.asked else "none")
+    if effort != "none" or "none" in quirks.efforts:
+        body["reasoning_effort"] = nearest_effort(effort, quirks.efforts)
 
 
 def _plain_message(message: Json, quirks: Quirks) -> Json:

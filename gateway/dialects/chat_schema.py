@@ -246,23 +246,8 @@ def check_body(body: Any) -> ChatBody:
 
 def _check_together(typed: ChatBody) -> None:
     """Check what one field alone does not show."""
-    for index, tool in enumerate(typed.tools or ()):
-        if tool.type == "function" and tool.function is None:
-            param = f"tools[{index}].function"
-            raise InvalidRequest(f"{param} is required for a tool of type function.", param)
-    for index, message in enumerate(typed.messages):
-        if isinstance(message, AssistantMessage) and message.tool_calls:
-            for number, call in enumerate(message.tool_calls):
-                if call.type == "function" and call.function is None:
-                    param = f"messages[{index}].tool_calls[{number}].function"
-                    raise InvalidRequest(f"{param} is required for a call of type function.", param)
-    choice = typed.tool_choice
-    if isinstance(choice, str) and choice not in ("none", "auto", "required"):
-        raise InvalidRequest(f"tool_choice must be none, auto, required or a named tool, not {choice!r}.", "tool_choice")
-    if isinstance(choice, dict):
-        _check_named_choice(choice)
-    if (choice == "required" or isinstance(choice, dict)) and not typed.tools:
-        raise InvalidRequest("tool_choice demands a tool, but tools is empty.", "tool_choice")
+    _check_functions(typed)
+    _check_tool_choice(typed)
     form = typed.response_format
     if form is not None and form.type == "json_schema" and form.json_schema is None:
         raise InvalidRequest("response_format.json_schema is required when its type is json_schema.", "response_format.json_schema")
@@ -271,6 +256,28 @@ def _check_together(typed: ChatBody) -> None:
     effort = typed.reasoning.effort if typed.reasoning else None
     if effort and typed.reasoning_effort and effort != typed.reasoning_effort:
         raise InvalidRequest("reasoning_effort and reasoning.effort differ; send one of them.", "reasoning_effort")
+
+
+def _check_functions(typed: ChatBody) -> None:
+    for index, tool in enumerate(typed.tools or ()):
+        if tool.type == "function" and tool.function is None:
+            param = f"tools[{index}].function"
+            raise InvalidRequest(f"{param} is required for a tool of type function.", param)
+    for index, message in enumerate(typed.messages):
+        for number, call in enumerate((message.tool_calls or ()) if isinstance(message, AssistantMessage) else ()):
+            if call.type == "function" and call.function is None:
+                param = f"messages[{index}].tool_calls[{number}].function"
+                raise InvalidRequest(f"{param} is required for a call of type function.", param)
+
+
+def _check_tool_choice(typed: ChatBody) -> None:
+    choice = typed.tool_choice
+    if isinstance(choice, str) and choice not in ("none", "auto", "required"):
+        raise InvalidRequest(f"tool_choice must be none, auto, required or a named tool, not {choice!r}.", "tool_choice")
+    if isinstance(choice, dict):
+        _check_named_choice(choice)
+    if (choice == "required" or isinstance(choice, dict)) and not typed.tools:
+        raise InvalidRequest("tool_choice demands a tool, but tools is empty.", "tool_choice")
 
 
 def _check_named_choice(choice: Json) -> None:

@@ -153,7 +153,7 @@ def fault_from_status(status: int, header: HeaderLookup, body: bytes) -> Upstrea
 
 
 def make_fault(error: Json, *, status: int, retry_after_s: float | None = None) -> UpstreamFault:
-    """Classify ``error`` (message, code, type, status as the provider named them) that came with HTTP ``status``; 200 is inside a stream."""
+    """Classify ``error`` (message, code, type, status as the provider named them) that came with HTTP ``status``; 200: in a stream."""
     message = redact(_text(error.get("message")))
     words = [_text(error.get(name)) for name in ("code", "type", "status")]
     error_type = next((found for word in words if (found := _WORDS.get(word.lower()))), None)

@@ -103,7 +103,7 @@ def usage_from_messages(report: Any) -> Usage | None:
     if not isinstance(report, dict) or not (_is_number(report.get("input_tokens")) or _is_number(report.get("output_tokens"))):
         return None
     iterations = report.get("iterations")
-    if isinstance(iterations, list) and len(iterations) > 1:
+    if isinstance(iterations, list) and iterations:
         passes = [
             found for one in iterations if (found := usage_from_messages({**one, "iterations": None} if isinstance(one, dict) else None))
         ]

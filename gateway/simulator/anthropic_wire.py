@@ -88,7 +88,7 @@ class AnthropicWire:
         if choice.text:
             blocks.append({"type": "text", "text": choice.text})
         blocks += [{"type": "tool_use", "id": call.id, "name": call.name, "input": _input(call)} for call in choice.calls]
-        body = {
+        body: Json = {
             "id": f"msg_sim_{reply.id}",
             "type": "message",
             "role": "assistant",
@@ -184,13 +184,12 @@ def _input(call: SimCall) -> Any:
 def _blocks(choice: SimChoice, signature: str) -> Iterator[tuple[Json, list[Json]]]:
     if choice.reasoning:
         thoughts = [{"type": "thinking_delta", "thinking": piece} for piece in split_to_chunks(choice.reasoning)]
-        opening = {"type": "thinking", "thinking": "", "signature": ""}
-        yield opening, [*thoughts, {"type": "signature_delta", "signature": signature}]
+        yield {"type": "thinking", "thinking": "", "signature": ""}, [*thoughts, {"type": "signature_delta", "signature": signature}]
     if choice.text:
         yield {"type": "text", "text": ""}, [{"type": "text_delta", "text": piece} for piece in split_to_chunks(choice.text)]
     for call in choice.calls:
         pieces = [call.arguments[start : start + 12] for start in range(0, len(call.arguments), 12)]
-        opening = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
+        opening: Json = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
         yield opening, [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *pieces]]
 
 

@@ -79,15 +79,15 @@ def _sample_number(schema: Json, *, whole: bool) -> int | float:
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     step = schema.get("multipleOf") or 1
-    value = 1
+    value: int | float = 1
     if isinstance(low, int | float) and not isinstance(low, bool):
-        value = max(value, low)  # type: ignore[type-var]
+        value = max(value, low)
     if isinstance(above, int | float) and not isinstance(above, bool):
-        value = max(value, above + (1 if whole else 0.5))  # type: ignore[type-var]
+        value = max(value, above + (1 if whole else 0.5))
     if isinstance(high, int | float):
-        value = min(value, high)  # type: ignore[type-var]
+        value = min(value, high)
     if isinstance(below, int | float) and value >= below:
-        value = below - (1 if whole else 0.5)  # type: ignore[assignment]
+        value = below - (1 if whole else 0.5)
     if isinstance(step, int) and step > 1:
         value = -(-int(value) // step) * step
     return -int(-value // 1) if whole else value
