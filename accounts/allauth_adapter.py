@@ -25,3 +25,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         """Return the address in lower case, as ``User.email`` is stored."""
         cleaned: str = super().clean_email(email)
         return cleaned.lower()
+
+    def format_email_subject(self, subject: str) -> str:
+        """Return the subject with the product's name before it, whatever host it is sent from."""
+        return f"Tollway: {subject}"

@@ -1,5 +1,7 @@
 """App config."""
 
+from typing import Any
+
 from django.apps import AppConfig
 
 
@@ -7,3 +9,23 @@ class GatewayConfig(AppConfig):
     """Wiring and the data plane."""
 
     name = "gateway"
+
+    def ready(self) -> None:
+        """Connect what the apps announce with the open pages of the organizations concerned."""
+        from accounts.signals import key_changed  # noqa: PLC0415 -- signals exist once the apps are loaded
+        from billing.signals import usage_booked  # noqa: PLC0415
+
+        usage_booked.connect(_refresh_after_usage, dispatch_uid="gateway.live.usage")
+        key_changed.connect(_refresh_after_key_change, dispatch_uid="gateway.live.keys")
+
+
+def _refresh_after_usage(org_ids: set[int], **_kwargs: Any) -> None:
+    from gateway import live  # noqa: PLC0415 -- imports models
+
+    live.notify(org_ids)
+
+
+def _refresh_after_key_change(api_key: Any, **_kwargs: Any) -> None:
+    from gateway import live  # noqa: PLC0415 -- imports models
+
+    live.notify([api_key.organization_id])

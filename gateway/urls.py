@@ -3,7 +3,15 @@
 from django.contrib import admin
 from django.urls import include, path
 
+handler400 = "gateway.pages.site.bad_request"
+handler403 = "gateway.pages.site.forbidden"
+handler404 = "gateway.pages.site.not_found"
+handler500 = "gateway.pages.site.server_error"
+
 urlpatterns = [
+    path("", include("gateway.pages.urls")),
+    path("", include("accounts.urls")),
+    path("", include("catalog.urls")),
     path("operator/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
 ]

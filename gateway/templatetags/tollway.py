@@ -3,6 +3,7 @@
 import datetime as dt
 
 from django import template
+from django.forms import BoundField
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -74,6 +75,12 @@ def price(picos: int | None, *, per: int = 1_000_000) -> SafeString:
     return format_html('<span class="money" title="{}">${}</span>', f"${one} each", _decimal_text(picos * per, _PICOS_PER_USD))
 
 
+@register.simple_tag
+def picos(amount: int) -> SafeString:
+    """Write an unrounded cost (1e-12 USD) with all its digits, as a receipt's lines have it."""
+    return format_html('<span class="money" title="{}">${}</span>', f"{amount:,} picos", _decimal_text(amount, _PICOS_PER_USD))
+
+
 @register.filter
 def usd(nanos: int) -> str:
     """Write an amount plainly, as it is copied: 0.000214."""
@@ -115,3 +122,9 @@ def seconds(milliseconds: int | None) -> str:
     if milliseconds is None:
         return "–"
     return f"{milliseconds:,} ms" if milliseconds < 1_000 else f"{milliseconds / 1_000:,.2f} s"  # noqa: PLR2004
+
+
+@register.simple_tag
+def control(field: BoundField) -> SafeString:
+    """Draw a form field's control in the site's style; Django adds the ids of its help and its error for screen readers."""
+    return field.as_widget(attrs={"class": "input"})
