@@ -1,0 +1,138 @@
+"""Holds as the books' side sees them, and the reaper of those whose gateway died."""
+
+import logging
+import uuid
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+from django.conf import settings
+
+from billing.authorizer.holds import HoldContext
+from billing.authorizer.keys import close_keys, shard_keys
+from billing.authorizer.scripts import REAP
+from billing.live.store import run, store
+from billing.types import UsageEvent
+
+_REAPED_PER_CALL = 500
+_MS_PER_S = 1000
+_PICOS_PER_NANO = 1_000
+
+logger = logging.getLogger(__name__)
+
+
+class LiveHold(NamedTuple):
+    """One running request's money. ``deadline_s`` is Unix seconds by the server's clock; 0 if it has none, which would be a defect."""
+
+    event_id: uuid.UUID
+    key_id: int
+    amount_nanos: int
+    spent_nanos: int  # as of the last heartbeat
+    deadline_s: float
+
+
+class OrganizationHolds(NamedTuple):
+    """An organization's held sum and the holds that make it up, read in one step."""
+
+    org_id: int
+    held_nanos: int
+    holds: tuple[LiveHold, ...]
+
+
+class _Stored(NamedTuple):
+    held: int
+    spent: int
+    scopes: str  # comma-separated ids; the first is the key's
+    context: bytes
+
+    @classmethod
+    def parse(cls, value: bytes) -> "_Stored":
+        held, spent, scopes, context = value.split(b" ", 3)
+        return cls(int(held), int(spent), scopes.decode(), context)
+
+    @property
+    def scope_ids(self) -> list[int]:
+        return [int(scope) for scope in self.scopes.split(",")]
+
+
+def read_holds(*, shard: int) -> Iterator[OrganizationHolds]:
+    """Yield the holds of every organization that the shard has loaded."""
+    keys = shard_keys(shard)
+    deadlines = {member.decode(): score for member, score in store().zrange(keys.deadlines, 0, -1, withscores=True)}
+    for name in sorted(store().smembers(keys.known)):
+        kind, _, org_id = name.decode().partition(":")
+        if kind != "b":
+            continue
+        pipe = store().pipeline(transaction=True)
+        pipe.hget(f"{keys.balance}{org_id}", "held")
+        pipe.hgetall(f"{keys.holds}{org_id}")
+        held, stored = pipe.execute()
+        holds = (_live_hold(org_id, event.decode(), _Stored.parse(value), deadlines) for event, value in stored.items())
+        yield OrganizationHolds(int(org_id), int(held or 0), tuple(holds))
+
+
+def _live_hold(org_id: str, event: str, hold: _Stored, deadlines: dict[str, float]) -> LiveHold:
+    deadline_ms = deadlines.get(f"{org_id}:{event}", 0.0)
+    return LiveHold(uuid.UUID(hex=event), hold.scope_ids[0], hold.held, hold.spent, deadline_ms / _MS_PER_S)
+
+
+def shards_with_expired_holds() -> list[int]:
+    """Return the shards that ``reap_expired`` has work in."""
+    now_ms = _server_ms()
+    pipe = store().pipeline(transaction=False)
+    for shard in range(settings.LEDGER_SHARDS):
+        pipe.zcount(shard_keys(shard).deadlines, "-inf", now_ms)
+    return [shard for shard, count in enumerate(pipe.execute()) if count]
+
+
+def reap_expired(*, shard: int) -> int:
+    """Settle holds past their deadline (the server's clock) at their last heartbeat's cost, status 'expired'. Returns how many.
+
+    At most 500 a call. A hold that its gateway renews or settles meanwhile is left alone.
+    """
+    keys, now_ms = shard_keys(shard), _server_ms()
+    members = [member.decode() for member in store().zrangebyscore(keys.deadlines, "-inf", now_ms, start=0, num=_REAPED_PER_CALL)]
+    if not members:
+        return 0
+    pipe = store().pipeline(transaction=False)
+    for org_id, _, event in (member.partition(":") for member in members):
+        pipe.hget(f"{keys.holds}{org_id}", event)
+    return sum(_reap(shard, member, value, now_ms) for member, value in zip(members, pipe.execute(), strict=True))
+
+
+def _reap(shard: int, member: str, value: bytes | None, now_ms: int) -> bool:
+    org_id, _, event = member.partition(":")
+    # A deadline without a hold is cleared away by the script.
+    hold = _Stored.parse(value or b"0 0 0 ")
+    json = msgspec.json.encode(_expired_event(shard, int(org_id), event, hold, now_ms)) if value else b""
+    args: list[str | bytes | int] = ["", org_id, event, hold.spent, hold.scopes, json, hold.held, hold.held - hold.spent, value or b""]
+    status = run(REAP, close_keys(shard, int(org_id), hold.scope_ids), args)[0]
+    if status in (b"NO_ORG", b"NO_KEY"):
+        logger.error("reap_impossible shard=%s org=%s event=%s reason=%s", shard, org_id, event, status.decode())
+    return bool(status == b"OK")
+
+
+def _expired_event(shard: int, org_id: int, event: str, hold: _Stored, now_ms: int) -> UsageEvent:
+    context = msgspec.json.decode(hold.context, type=HoldContext)
+    return UsageEvent(
+        event_id=uuid.UUID(hex=event),
+        org_id=org_id,
+        shard=shard,
+        key_id=hold.scope_ids[0],
+        amount_nanos=hold.spent,
+        amount_picos=hold.spent * _PICOS_PER_NANO,
+        cost_nanos=hold.spent,  # the provider's bill is not known; without a markup this is it
+        hold_nanos=hold.held,
+        status="expired",
+        meters={},
+        generation_ms=max(now_ms - context.started_at_ms, 0),
+        is_estimate=True,
+        http_status=0,
+        error_type="gateway_lost",
+        **msgspec.structs.asdict(context),
+    )
+
+
+def _server_ms() -> int:
+    now_s, now_us = store().time()
+    return int(now_s * _MS_PER_S + now_us // _MS_PER_S)

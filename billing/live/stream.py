@@ -1,0 +1,139 @@
+"""The stream of each shard: settled requests on their way to the books."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import redis
+from django.conf import settings
+
+from billing.authorizer.keys import shard_keys
+from billing.authorizer.scripts import ACKNOWLEDGE
+from billing.live.store import run, store
+
+_GROUP = "books"
+_ACKS_PER_CALL = 500
+_MS_PER_S = 1000
+
+
+class StreamEntry(NamedTuple):
+    """One settled request. ``src`` names the entry for ever; ``event`` is a billing.types.UsageEvent as JSON."""
+
+    stream_id: str
+    src: str
+    event: bytes
+    event_id: uuid.UUID
+    org_id: int
+    key_id: int
+    amount_nanos: int
+
+
+class Ack(NamedTuple):
+    """A booked entry. ``refund_nanos`` is what the live balance was charged beyond what the books charge (may be negative)."""
+
+    stream_id: str
+    org_id: int
+    key_id: int
+    amount_nanos: int
+    refund_nanos: int = 0
+
+
+class StreamLag(NamedTuple):
+    """How far the books are behind a shard: entries, and the age of the oldest in milliseconds."""
+
+    entries: int
+    oldest_ms: int
+
+
+def read_batch(*, shard: int, consumer: str, count: int = 2000) -> list[StreamEntry]:
+    """Return entries to book, oldest first: those read before and never acknowledged, by whomever; if there are none, new ones.
+
+    Hold the shard's lock: entries of another consumer are taken over at once.
+    """
+    stream = shard_keys(shard).stream
+    try:
+        rows = _read(stream, consumer, count)
+    except redis.ResponseError as error:
+        if not str(error).startswith("NOGROUP"):
+            raise
+        make_group(shard)
+        rows = _read(stream, consumer, count)
+    return [_entry(stream_id, fields) for stream_id, fields in rows if fields]
+
+
+def _read(stream: str, consumer: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    start: bytes | str = "0-0"
+    while True:
+        start, pending, *_ = store().xautoclaim(stream, _GROUP, consumer, min_idle_time=0, start_id=start, count=count)
+        if pending:
+            return list(pending)
+        if start == b"0-0":
+            break
+    fresh: Any = store().xreadgroup(_GROUP, consumer, {stream: ">"}, count=count)
+    if not fresh:
+        return []
+    return list(next(iter(fresh.values()))[0] if isinstance(fresh, dict) else fresh[0][1])
+
+
+def _entry(stream_id: bytes, fields: dict[bytes, bytes]) -> StreamEntry:
+    sid = stream_id.decode()
+    return StreamEntry(
+        stream_id=sid,
+        src=f"{fields[b'ep'].decode()}:{sid}",
+        event=fields[b"d"],
+        event_id=uuid.UUID(hex=fields[b"id"].decode()),
+        org_id=int(fields[b"org"]),
+        key_id=int(fields[b"key"]),
+        amount_nanos=int(fields[b"amt"]),
+    )
+
+
+def make_group(shard: int) -> None:
+    """Make the books' consumer group of a shard unless it exists; it begins with the stream's first entry."""
+    try:
+        store().xgroup_create(shard_keys(shard).stream, _GROUP, id="0", mkstream=True)
+    except redis.ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise
+
+
+def acknowledge(*, shard: int, acks: Sequence[Ack]) -> int:
+    """Forget booked entries: unposted shrinks, refunds go back. Repeating it is harmless. Returns how many were still there."""
+    keys, done = shard_keys(shard), 0
+    for start in range(0, len(acks), _ACKS_PER_CALL):
+        names: list[str] = [keys.stream]
+        args: list[str | bytes | int] = []
+        for ack in acks[start : start + _ACKS_PER_CALL]:
+            names += (f"{keys.balance}{ack.org_id}", f"{keys.scope}{ack.key_id}")
+            args += (ack.stream_id, ack.amount_nanos, ack.refund_nanos)
+        done += run(ACKNOWLEDGE, names, args)
+    return done
+
+
+def shards_with_entries() -> list[int]:
+    """Return the shards whose streams hold something that is not booked."""
+    return [shard for shard, length in enumerate(_lengths()) if length]
+
+
+def stream_lag(*, shard: int) -> StreamLag:
+    """Return how many entries are not booked and how old the oldest is, by the server's clock."""
+    stream = shard_keys(shard).stream
+    pipe = store().pipeline(transaction=False)
+    pipe.time()
+    pipe.xlen(stream)
+    pipe.xrange(stream, count=1)
+    (now_s, now_us), length, oldest = pipe.execute()
+    age_ms = now_s * _MS_PER_S + now_us // _MS_PER_S - int(oldest[0][0].split(b"-")[0]) if oldest else 0
+    return StreamLag(length, max(age_ms, 0))
+
+
+def stream_lag_s() -> float:
+    """Return the age of the oldest entry of any shard that is not booked, in seconds; 0 when all are."""
+    return max((stream_lag(shard=shard).oldest_ms for shard in shards_with_entries()), default=0) / _MS_PER_S
+
+
+def _lengths() -> list[int]:
+    pipe = store().pipeline(transaction=False)
+    for shard in range(settings.LEDGER_SHARDS):
+        pipe.xlen(shard_keys(shard).stream)
+    return list(pipe.execute())
