@@ -1,0 +1,88 @@
+"""Price versions: appended when a price changes, never edited."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from catalog.models import PriceVersion
+from catalog.pricing import marked_up
+from catalog.types import RateCard
+
+Timeline = Sequence[tuple[dt.datetime | None, RateCard]]
+
+
+class WantedPrice(NamedTuple):
+    """What an endpoint should cost from now on. ``known_from`` is when the price was first seen; the first version starts then."""
+
+    endpoint_id: int
+    timeline: Timeline  # cards.make_timeline
+    known_from: dt.datetime
+    listed: dict[str, Any]
+    source: dict[str, Any]
+    agreement: dict[str, Any]
+
+
+class _Held(NamedTuple):
+    cost: dict[str, Any]
+    price: dict[str, Any]
+    markup_basis_points: int
+
+
+def _as_json(card: RateCard) -> dict[str, Any]:
+    """Return the card as PostgreSQL gives it back, so that the two compare."""
+    return msgspec.json.decode(msgspec.json.encode(card), type=dict[str, Any])
+
+
+def _read_held(endpoint_ids: Sequence[int], now: dt.datetime) -> tuple[dict[int, _Held], dict[int, dict[dt.datetime, _Held]]]:
+    """Return the version in force per endpoint, and the versions that wait, by the moment they come into force."""
+    columns = ("endpoint_id", "effective_from", "cost", "price", "markup_basis_points")
+    known = PriceVersion.objects.filter(endpoint_id__in=endpoint_ids)
+    in_force = known.filter(effective_from__lte=now).order_by("endpoint_id", "-effective_from", "-id").distinct("endpoint_id")
+    held = {row[0]: _Held(*row[2:]) for row in in_force.values_list(*columns)}
+    waiting: dict[int, dict[dt.datetime, _Held]] = {}
+    for endpoint_id, effective_from, *rest in known.filter(effective_from__gt=now).order_by("effective_from", "id").values_list(*columns):
+        waiting.setdefault(endpoint_id, {})[effective_from] = _Held(*rest)
+    return held, waiting
+
+
+def _card_at(timeline: Timeline, moment: dt.datetime) -> tuple[dt.datetime | None, RateCard]:
+    return [(since, card) for since, card in timeline if since is None or since <= moment][-1]
+
+
+def append_changes(wanted: Sequence[WantedPrice], *, markup_basis_points: int, now: dt.datetime) -> int:
+    """Append a version wherever what is wanted differs from what is held, now or at a dated change. Returns how many were appended.
+
+    A dated change that is no longer wanted is covered by a later version with the same date.
+    """
+    held, waiting = _read_held([one.endpoint_id for one in wanted], now)
+    fresh: list[PriceVersion] = []
+    for one in wanted:
+        current = held.get(one.endpoint_id)
+        dated = waiting.get(one.endpoint_id, {})
+        moments = {now} | dated.keys() | {since for since, _ in one.timeline if since is not None and since > now}
+        for moment in sorted(moments):
+            current = dated.get(moment, current)
+            since, card = _card_at(one.timeline, moment)
+            target = _Held(_as_json(card), _as_json(marked_up(card, markup_basis_points)), markup_basis_points)
+            if current == target:
+                continue
+            # The very first version reaches back to where the price was first seen.
+            effective_from = moment if current is not None or moment > now else min(since or one.known_from, now)
+            current = target
+            fresh.append(
+                PriceVersion(
+                    endpoint_id=one.endpoint_id,
+                    effective_from=effective_from,
+                    cost=target.cost,
+                    price=target.price,
+                    markup_basis_points=markup_basis_points,
+                    listed=one.listed,
+                    source=one.source,
+                    agreement=one.agreement,
+                    agreement_level=one.agreement["level"],
+                ),
+            )
+    PriceVersion.objects.bulk_create(fresh, batch_size=500)
+    return len(fresh)
