@@ -1,18 +1,20 @@
 """The money store as Django and Celery see it: read live balances, publish credits and key rules, drain the usage streams.
 
 The data plane's side is ``billing/authorizer/holds.py``; both run the same scripts, so every change is one atomic step whoever asks.
-All amounts are nanos (1e-9 USD). Every function raises redis.RedisError when the store cannot be asked.
+All amounts are nanos (1e-9 USD). Every function raises MoneyStoreDown when the store cannot be asked.
 """
 
 from billing.live.balances import BalanceSeed, LiveBalance, apply_credit, read_balance, resync_balance
-from billing.live.epochs import ServerRestarted, begin_epoch, close_epoch, epoch_is_current, stale_shards
-from billing.live.holds import LiveHold, OrganizationHolds, read_holds, reap_expired, shards_with_expired_holds
+from billing.live.epochs import ServerRestarted, begin_epoch, close_epoch, epoch_is_current, shards_with_stale_epochs
+from billing.live.holds import LiveHold, OrganizationHolds, read_holds, reap_expired, shards_with_holds
 from billing.live.key_scopes import KeyScope, KeySeed, LiveKeyUsage, put_key_scope, read_key_usage
+from billing.live.store import EpochClosed
 from billing.live.stream import Ack, StreamEntry, StreamLag, acknowledge, read_batch, shards_with_entries, stream_lag, stream_lag_s
 
 __all__ = [
     "Ack",
     "BalanceSeed",
+    "EpochClosed",
     "KeyScope",
     "KeySeed",
     "LiveBalance",
@@ -35,8 +37,8 @@ __all__ = [
     "reap_expired",
     "resync_balance",
     "shards_with_entries",
-    "shards_with_expired_holds",
-    "stale_shards",
+    "shards_with_holds",
+    "shards_with_stale_epochs",
     "stream_lag",
     "stream_lag_s",
 ]

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple, cast
 
 from billing.authorizer.keys import shard_keys
 from billing.authorizer.scripts import CREDIT, PUT_BALANCE
-from billing.live.store import run, store
+from billing.live.store import asks_store, run, store
 
 
 class LiveBalance(NamedTuple):
@@ -24,30 +24,32 @@ class BalanceSeed(NamedTuple):
     seq: int
 
 
+@asks_store
 def read_balance(*, org_id: int, shard: int) -> LiveBalance | None:
     """Return the live balance; None if the store has not loaded it: then the books alone tell it."""
     values = store().hmget(f"{shard_keys(shard).balance}{org_id}", ["avail", "held", "unposted", "seq"])
     return None if values[3] is None else LiveBalance(*(int(value) for value in values))
 
 
-def apply_credit(*, org_id: int, shard: int, seq: int, amount_nanos: int) -> Literal["applied", "duplicate", "gap", "absent", "epoch"]:
+@asks_store
+def apply_credit(*, org_id: int, shard: int, seq: int, amount_nanos: int) -> Literal["applied", "duplicate", "gap", "absent"]:
     """Apply the numbered change ``seq`` of a balance, at most once and in order. ``amount_nanos`` is signed.
 
     'absent': no balance is loaded; whoever loads it will read at least this change from the books, so it counts as published.
-    'gap': an earlier change is missing; publish that first, or ``resync_balance``.
-    'epoch': the shard waits for its rebuild and nothing was done; repeat it then.
+    'gap': an earlier change is missing; publish that first, or ``resync_balance``. Raises: EpochClosed.
     """
     keys = shard_keys(shard)
     reply = run(CREDIT, [keys.epoch, f"{keys.balance}{org_id}", keys.known], ["", seq, amount_nanos, f"b:{org_id}"])
-    return cast('Literal["applied", "duplicate", "gap", "absent", "epoch"]', reply.decode().lower())
+    return cast('Literal["applied", "duplicate", "gap", "absent"]', reply.decode().lower())
 
 
-def resync_balance(*, org_id: int, shard: int, balance_nanos: int, seq: int) -> Literal["applied", "stale", "epoch"]:
-    """Set avail to the books' balance (credits − debits) at ``seq``, less what is held and unposted.
+@asks_store
+def resync_balance(*, shard: int, seed: BalanceSeed) -> bool:
+    """Set avail to the books' balance less what is held and unposted. False if the store knows a later change than ``seed``.
 
     Hold the shard's lock while reading the books and calling this, so that no batch is booked and not yet acknowledged.
-    'stale': the store knows a later change than ``seq``. 'epoch': as in ``apply_credit``.
+    Raises: EpochClosed.
     """
     keys = shard_keys(shard)
-    reply = run(PUT_BALANCE, [keys.epoch, f"{keys.balance}{org_id}", keys.known], ["", "", "resync", balance_nanos, seq, f"b:{org_id}"])
-    return "applied" if reply == b"OK" else "stale" if reply == b"STALE" else "epoch"
+    args: list[str | bytes | int] = ["", "", "resync", seed.balance_nanos, seed.seq, f"b:{seed.org_id}"]
+    return bool(run(PUT_BALANCE, [keys.epoch, f"{keys.balance}{seed.org_id}", keys.known], args) == b"OK")

@@ -9,7 +9,7 @@ from billing.authorizer.periods import Periods, periods_at
 from billing.authorizer.scripts import BEGIN_EPOCH, CLOSE_EPOCH
 from billing.live.balances import BalanceSeed
 from billing.live.key_scopes import KeySeed, rules_of
-from billing.live.store import run, store
+from billing.live.store import asks_store, run, store
 from billing.live.stream import make_group
 
 _DELETES_PER_CALL = 1_000
@@ -19,7 +19,8 @@ class ServerRestarted(Exception):
     """The money store's server restarted while a shard was rebuilt on it; begin again."""
 
 
-def stale_shards(shards: Iterable[int] | None = None) -> list[int]:
+@asks_store
+def shards_with_stale_epochs(shards: Iterable[int] | None = None) -> list[int]:
     """Return those of the shards (all by default) that wait for a rebuild: no epoch, a closed one, or one of another run."""
     asked = list(range(settings.LEDGER_SHARDS) if shards is None else shards)
     pipe = store().pipeline(transaction=False)
@@ -32,14 +33,16 @@ def stale_shards(shards: Iterable[int] | None = None) -> list[int]:
 
 def epoch_is_current(*, shard: int) -> bool:
     """Whether money may be spent on the shard."""
-    return not stale_shards([shard])
+    return not shards_with_stale_epochs([shard])
 
 
+@asks_store
 def close_epoch(*, shard: int) -> None:
     """Stop spending on the shard until ``begin_epoch``: the first step of rebuilding a shard that is not stale."""
     run(CLOSE_EPOCH, [shard_keys(shard).epoch], [])
 
 
+@asks_store
 def begin_epoch(*, shard: int, balances: Iterable[BalanceSeed], key_scopes: Iterable[KeySeed] = ()) -> int:
     """Reset the shard to what the books say, without holds, and open it. Returns the new epoch. Raises: ServerRestarted.
 

@@ -2,7 +2,6 @@
 
 import logging
 import uuid
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +10,7 @@ from django.conf import settings
 from billing.authorizer.holds import HoldContext
 from billing.authorizer.keys import close_keys, shard_keys
 from billing.authorizer.scripts import REAP
-from billing.live.store import run, store
+from billing.live.store import EpochClosed, asks_store, run, store
 from billing.types import UsageEvent
 
 _REAPED_PER_CALL = 500
@@ -22,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 
 class LiveHold(NamedTuple):
-    """One running request's money. ``deadline_s`` is Unix seconds by the server's clock; 0 if it has none, which would be a defect."""
+    """One running request's money. ``overdue_ms`` is how long ago its deadline was, by the server's clock; below zero before it."""
 
     event_id: uuid.UUID
     key_id: int
     amount_nanos: int
     spent_nanos: int  # as of the last heartbeat
-    deadline_s: float
+    overdue_ms: int
 
 
 class OrganizationHolds(NamedTuple):
@@ -55,10 +54,12 @@ class _Stored(NamedTuple):
         return [int(scope) for scope in self.scopes.split(",")]
 
 
-def read_holds(*, shard: int) -> Iterator[OrganizationHolds]:
-    """Yield the holds of every organization that the shard has loaded."""
+@asks_store
+def read_holds(*, shard: int) -> list[OrganizationHolds]:
+    """Return the holds of every organization that the shard has loaded."""
     keys = shard_keys(shard)
     deadlines = {member.decode(): score for member, score in store().zrange(keys.deadlines, 0, -1, withscores=True)}
+    organizations, now_ms = [], _server_ms()
     for name in sorted(store().smembers(keys.known)):
         kind, _, org_id = name.decode().partition(":")
         if kind != "b":
@@ -67,28 +68,32 @@ def read_holds(*, shard: int) -> Iterator[OrganizationHolds]:
         pipe.hget(f"{keys.balance}{org_id}", "held")
         pipe.hgetall(f"{keys.holds}{org_id}")
         held, stored = pipe.execute()
-        holds = (_live_hold(org_id, event.decode(), _Stored.parse(value), deadlines) for event, value in stored.items())
-        yield OrganizationHolds(int(org_id), int(held or 0), tuple(holds))
+        holds = (_live_hold(org_id, event.decode(), _Stored.parse(value), deadlines, now_ms) for event, value in stored.items())
+        organizations.append(OrganizationHolds(int(org_id), int(held or 0), tuple(holds)))
+    return organizations
 
 
-def _live_hold(org_id: str, event: str, hold: _Stored, deadlines: dict[str, float]) -> LiveHold:
-    deadline_ms = deadlines.get(f"{org_id}:{event}", 0.0)
-    return LiveHold(uuid.UUID(hex=event), hold.scope_ids[0], hold.held, hold.spent, deadline_ms / _MS_PER_S)
+def _live_hold(org_id: str, event: str, hold: _Stored, deadlines: dict[str, float], now_ms: int) -> LiveHold:
+    # The deadlines were read a moment before the holds: one that began in between is new.
+    overdue_ms = now_ms - int(deadlines.get(f"{org_id}:{event}", now_ms))
+    return LiveHold(uuid.UUID(hex=event), hold.scope_ids[0], hold.held, hold.spent, overdue_ms)
 
 
-def shards_with_expired_holds() -> list[int]:
-    """Return the shards that ``reap_expired`` has work in."""
-    now_ms = _server_ms()
+@asks_store
+def shards_with_holds() -> list[int]:
+    """Return the shards on which money is held now."""
     pipe = store().pipeline(transaction=False)
     for shard in range(settings.LEDGER_SHARDS):
-        pipe.zcount(shard_keys(shard).deadlines, "-inf", now_ms)
+        pipe.zcard(shard_keys(shard).deadlines)
     return [shard for shard, count in enumerate(pipe.execute()) if count]
 
 
+@asks_store
 def reap_expired(*, shard: int) -> int:
     """Settle holds past their deadline (the server's clock) at their last heartbeat's cost, status 'expired'. Returns how many.
 
-    At most 500 a call. A hold that its gateway renews or settles meanwhile is left alone.
+    At most 500 a call. A hold that its gateway renews or settles meanwhile is left alone. Nothing is done on a shard that waits for its
+    rebuild, which ends all holds.
     """
     keys, now_ms = shard_keys(shard), _server_ms()
     members = [member.decode() for member in store().zrangebyscore(keys.deadlines, "-inf", now_ms, start=0, num=_REAPED_PER_CALL)]
@@ -106,7 +111,10 @@ def _reap(shard: int, member: str, value: bytes | None, now_ms: int) -> bool:
     hold = _Stored.parse(value or b"0 0 0 ")
     json = msgspec.json.encode(_expired_event(shard, int(org_id), event, hold, now_ms)) if value else b""
     args: list[str | bytes | int] = ["", org_id, event, hold.spent, hold.scopes, json, hold.held, hold.held - hold.spent, value or b""]
-    status = run(REAP, close_keys(shard, int(org_id), hold.scope_ids), args)[0]
+    try:
+        status = run(REAP, close_keys(shard, int(org_id), hold.scope_ids), args)[0]
+    except EpochClosed:
+        return False
     if status in (b"NO_ORG", b"NO_KEY"):
         logger.error("reap_impossible shard=%s org=%s event=%s reason=%s", shard, org_id, event, status.decode())
     return bool(status == b"OK")

@@ -7,7 +7,7 @@ from accounts.types import LimitReset
 from billing.authorizer.keys import shard_keys
 from billing.authorizer.periods import Periods, periods_at
 from billing.authorizer.scripts import PUT_KEY_SCOPE
-from billing.live.store import run, store
+from billing.live.store import asks_store, run, store
 
 _FIELDS = ["spent", "held", "limit", "reset", "day", "base_d", "week", "base_w", "month", "base_m"]
 
@@ -45,6 +45,7 @@ class KeySeed(NamedTuple):
     month_nanos: int
 
 
+@asks_store
 def read_key_usage(*, shard: int, key_ids: Sequence[int]) -> dict[int, LiveKeyUsage]:
     """Return the counters of those keys that the store has loaded."""
     pipe = store().pipeline(transaction=False)
@@ -74,15 +75,15 @@ def _usage(row: list[bytes], now: Periods) -> LiveKeyUsage:
     )
 
 
+@asks_store
 def put_key_scope(*, shard: int, scope: KeyScope) -> bool:
-    """Bring a key's rules up to date; what its limit leaves follows. True: the store has this version now, or a newer one.
+    """Bring a key's rules up to date; what its limit leaves follows. False if the store has a newer version than this.
 
-    Also True if the store has not loaded the key: whoever loads it must have read at least this version. False: the shard waits for
-    its rebuild and nothing was done; repeat it then.
+    Also True if the store has not loaded the key: whoever loads it must have read at least this version. Raises: EpochClosed.
     """
     keys = shard_keys(shard)
     args = ["", "", "update", f"k:{scope.key_id}", *rules_of(scope)]
-    return bool(run(PUT_KEY_SCOPE, [keys.epoch, f"{keys.scope}{scope.key_id}", keys.known], args) != b"EPOCH")
+    return bool(run(PUT_KEY_SCOPE, [keys.epoch, f"{keys.scope}{scope.key_id}", keys.known], args) != b"NEWER")
 
 
 def rules_of(scope: KeyScope) -> list[str | int]:

@@ -1,15 +1,36 @@
 """The client that Django and Celery share per process, and how it runs a script."""
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import redis
 from django.conf import settings
 
+from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.scripts import Script
 
 _TIMEOUT_S = 5.0
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class EpochClosed(Exception):
+    """The shard waits for its rebuild and nothing was changed; repeat the call after it."""
+
+
+def asks_store(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function raise MoneyStoreDown, as the data plane knows it, when the store cannot be asked."""
+
+    @wraps(function)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError) as error:
+            raise MoneyStoreDown(str(error)) from error
+
+    return asked
 
 
 def store() -> Any:
@@ -23,9 +44,13 @@ def _client(url: str) -> Any:
 
 
 def run(script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
-    """Run a script, loading it first if the server does not know it."""
+    """Run a script, loading it first if the server does not know it. Raises: EpochClosed when the script answers so."""
     try:
-        return store().evalsha(script.sha, len(keys), *keys, *args)
+        reply = store().evalsha(script.sha, len(keys), *keys, *args)
     except redis.exceptions.NoScriptError:
         store().script_load(script.text)
-        return store().evalsha(script.sha, len(keys), *keys, *args)
+        reply = store().evalsha(script.sha, len(keys), *keys, *args)
+    if reply in (b"EPOCH", [b"EPOCH"]):
+        msg = "the shard waits for its rebuild"
+        raise EpochClosed(msg)
+    return reply

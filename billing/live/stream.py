@@ -9,7 +9,7 @@ from django.conf import settings
 
 from billing.authorizer.keys import shard_keys
 from billing.authorizer.scripts import ACKNOWLEDGE
-from billing.live.store import run, store
+from billing.live.store import asks_store, run, store
 
 _GROUP = "books"
 _ACKS_PER_CALL = 500
@@ -45,6 +45,7 @@ class StreamLag(NamedTuple):
     oldest_ms: int
 
 
+@asks_store
 def read_batch(*, shard: int, consumer: str, count: int = 2000) -> list[StreamEntry]:
     """Return entries to book, oldest first: those read before and never acknowledged, by whomever; if there are none, new ones.
 
@@ -97,6 +98,7 @@ def make_group(shard: int) -> None:
             raise
 
 
+@asks_store
 def acknowledge(*, shard: int, acks: Sequence[Ack]) -> int:
     """Forget booked entries: unposted shrinks, refunds go back. Repeating it is harmless. Returns how many were still there."""
     keys, done = shard_keys(shard), 0
@@ -110,11 +112,13 @@ def acknowledge(*, shard: int, acks: Sequence[Ack]) -> int:
     return done
 
 
+@asks_store
 def shards_with_entries() -> list[int]:
     """Return the shards whose streams hold something that is not booked."""
     return [shard for shard, length in enumerate(_lengths()) if length]
 
 
+@asks_store
 def stream_lag(*, shard: int) -> StreamLag:
     """Return how many entries are not booked and how old the oldest is, by the server's clock."""
     stream = shard_keys(shard).stream
@@ -127,6 +131,7 @@ def stream_lag(*, shard: int) -> StreamLag:
     return StreamLag(length, max(age_ms, 0))
 
 
+@asks_store
 def stream_lag_s() -> float:
     """Return the age of the oldest entry of any shard that is not booked, in seconds; 0 when all are."""
     return max((stream_lag(shard=shard).oldest_ms for shard in shards_with_entries()), default=0) / _MS_PER_S

@@ -3,7 +3,7 @@
 -- KEYS: epoch, scope, index
 -- ARGV: run, epoch the books were read in ('' for any), mode, index member, version, limit, reset, disabled, expires_s,
 --       spent, day, base_d, week, base_w, month, base_m (the last seven in mode 'absent' only)
--- Replies: OK; PRESENT (same or newer version, or mode 'absent' and there is one); ABSENT (update: whoever loads the scope must have
+-- Replies: OK; PRESENT (this version, or mode 'absent' and there is one); NEWER (the store's is); ABSENT (update: whoever loads the scope must have
 -- read at least this version); STALE; EPOCH
 local epoch = open_epoch(KEYS[1], ARGV[1])
 if not epoch or (ARGV[2] ~= '' and ARGV[2] ~= epoch) then return 'EPOCH' end
@@ -17,7 +17,8 @@ if ARGV[3] == 'update' then
     redis.call('SADD', KEYS[3], ARGV[4])
     return 'ABSENT'
   end
-  if version <= tonumber(before[1]) then return 'PRESENT' end
+  if version < tonumber(before[1]) then return 'NEWER' end
+  if version == tonumber(before[1]) then return 'PRESENT' end
   read_scope(KEYS[2], server_ms()) -- the old rules end the old periods
   redis.call('HSET', KEYS[2], unpack(rules))
 else
