@@ -2,11 +2,13 @@
 
 from gateway.dialects.base import UpstreamDialect
 from gateway.dialects.chat_completions import ChatCompletionsDialect
+from gateway.dialects.gemini import GeminiDialect
 from gateway.dialects.messages import MessagesDialect
 
 _DIALECTS: dict[str, UpstreamDialect] = {
     "chat_completions": ChatCompletionsDialect(),
     "messages": MessagesDialect(),
+    "gemini": GeminiDialect(),
 }
 
 

@@ -4,14 +4,14 @@ import time
 
 import msgspec
 
-from gateway.dialects.base import Answer, BadAnswer, UpstreamFault, chat_usage
+from gateway.dialects.base import Answer, BadAnswer, UpstreamFault
 from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, may_try_next, prepare_call
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
 from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation
 from gateway.relay.hold import Cashier
-from gateway.relay.settlement import Bill, Settler, estimate_usage
+from gateway.relay.settlement import Bill, Settler, estimate_usage, usage_object
 from gateway.relay.upstream import UpstreamClient, UpstreamDown
 
 _encode = msgspec.json.Encoder().encode
@@ -78,7 +78,7 @@ class AnswerRelay:
         body["id"] = generation.id
         body["model"] = candidate.endpoint.model
         body["provider"] = candidate.host.spec.name
-        body["usage"] = chat_usage(bill.usage, cost_nanos=bill.amount_nanos, upstream_cost_nanos=bill.amount_nanos)
+        body["usage"] = usage_object(bill)
         if answer.service_tier:
             body["service_tier"] = answer.service_tier
         return _encode(body)

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from billing.types import AttemptRecord
-from gateway.dialects import dialect_for
 from gateway.dialects.base import UpstreamDialect, UpstreamFault
+from gateway.dialects.registry import dialect_for
 from gateway.providers.auth import auth_headers
 from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError, ProviderFailed
@@ -46,7 +47,10 @@ def prepare_call(generation: Generation, candidate: Candidate) -> Call:
         max_tokens=plan.cap_tokens if plan else None,
     )
     headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, host.credential)}
-    return Call(dialect, host.base_url + call.path, headers, call.body)
+    url = host.base_url + call.path
+    if call.query:
+        url = f"{url}?{urlencode(call.query)}"
+    return Call(dialect, url, headers, call.body)
 
 
 def fault_from_down(down: UpstreamDown, provider: str) -> UpstreamFault:
@@ -116,7 +120,11 @@ def error_from(faults: list[tuple[Candidate, UpstreamFault]]) -> ApiError:
         metadata["provider_code"] = fault.code
     if len(faults) > 1:
         metadata["previous_errors"] = [
-            {"provider": one.host.spec.name, "code": earlier.status, "message": _OURS if earlier.upstream_status in _MASKED else earlier.message}
+            {
+                "provider": one.host.spec.name,
+                "code": earlier.status,
+                "message": _OURS if earlier.upstream_status in _MASKED else earlier.message,
+            }
             for one, earlier in faults[:-1]
         ]
     hints = [earlier.retry_after_s for _, earlier in faults]

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from accounts.secrets import Sealer
 from catalog.listing import Body, models_body
 
-from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
+from accounts.secrets import Sealer
+from catalog.pricing import blended_picos, is_priced
+from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, Snapshot
 from gateway.relay.config import RelayConfig
 
-_INPUT_SHARE, _OUTPUT_SHARE = 3, 1  # a usual request reads about three tokens for each that it writes
 _TRAFFIC_SUFFIXES = ("nitro", "floor", "exacto", "online")
 
 
@@ -29,11 +29,6 @@ class Candidate:
     endpoint: EndpointSpec
     host: Host
     blended_picos: int
-
-
-def _blended(card: RateCard) -> int:
-    prompt = card.rates.get("input_tokens", 0)
-    return _INPUT_SHARE * prompt + _OUTPUT_SHARE * card.rates.get("output_tokens", 0) + card.rates.get("requests", 0) // 1000
 
 
 def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | None:
@@ -73,8 +68,9 @@ class CatalogView:
         for endpoint_id in model.endpoints:
             endpoint = self.snapshot.endpoints[endpoint_id]
             host = self.hosts.get(endpoint.provider)
-            if host is not None:
-                found.append(Candidate(endpoint, host, _blended(endpoint.price)))
+            # What has no price is never served: a bound of zero would let anyone use it without limit.
+            if host is not None and is_priced(endpoint.price, model.type):
+                found.append(Candidate(endpoint, host, blended_picos(endpoint.price)))
         found.sort(key=lambda candidate: (candidate.blended_picos, candidate.endpoint.id))
         return tuple(found)
 

@@ -5,9 +5,8 @@ A token is at least one byte, so the bytes of everything the model reads bound i
 
 from dataclasses import dataclass
 
-from catalog.pricing import upper_bound
-
 from billing.money import nanos_from_picos
+from catalog.pricing import upper_bound
 from catalog.types import EndpointSpec
 from gateway.dialects.base import ChatRequest
 
@@ -45,11 +44,20 @@ def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
     return min(bound, endpoint.context_length) if endpoint.context_length else bound
 
 
-def bound_nanos(endpoint: EndpointSpec, *, prompt_tokens: int, output_tokens: int) -> int:
-    """Return the most that this many tokens can cost at the endpoint, in nanos."""
+def bound_nanos(request: ChatRequest, endpoint: EndpointSpec, *, prompt_tokens: int, output_tokens: int) -> int:
+    """Return the most that this many tokens of this request can cost at the endpoint, in nanos."""
     if endpoint.is_free:
         return 0
-    return nanos_from_picos(upper_bound(endpoint.price, prompt_tokens_max=prompt_tokens, output_tokens_max=output_tokens))
+    modalities = request.body.get("modalities") or ()
+    picos = upper_bound(
+        endpoint.price,
+        prompt_tokens_max=prompt_tokens,
+        output_tokens_max=output_tokens,
+        service_tier=request.service_tier,
+        audio=bool(request.audio_parts or request.video_parts or "audio" in modalities),
+        images=bool(request.image_parts or request.file_parts or "image" in modalities),
+    )
+    return nanos_from_picos(picos)
 
 
 def plan_hold(request: ChatRequest, endpoint: EndpointSpec, *, default_output_tokens: int, modest: bool = False) -> HoldPlan:
@@ -70,7 +78,7 @@ def plan_hold(request: ChatRequest, endpoint: EndpointSpec, *, default_output_to
     else:
         output = limit
     output *= request.n
-    return HoldPlan(bound_nanos(endpoint, prompt_tokens=prompt, output_tokens=output), prompt, output, cap)
+    return HoldPlan(bound_nanos(request, endpoint, prompt_tokens=prompt, output_tokens=output), prompt, output, cap)
 
 
 def estimated_tokens(char_count: int) -> int:

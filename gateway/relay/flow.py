@@ -3,7 +3,7 @@
 import random
 import time
 
-from accounts.lookup import KeyLookup, LookupUnavailable
+from accounts.lookup import KeyLookup, LookupDown
 from accounts.types import Caller, InvalidKey, KeyExpired
 from gateway.dialects.base import ChatRequest, InvalidRequest
 from gateway.dialects.chat_completions import decode_request
@@ -84,7 +84,7 @@ class ChatFlow:
                 raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from error
             except KeyExpired as error:
                 raise Unauthorized("This API key has expired.", remedy="Create a new key.") from error
-            except LookupUnavailable as error:
+            except LookupDown as error:
                 raise Unavailable("Keys cannot be checked at the moment; nothing was charged.", retry_after_s=1) from error
         if caller.is_management:
             raise Forbidden(

@@ -1,9 +1,8 @@
 """Taking and growing the hold of one request, and saying clearly why it was refused."""
 
+from accounts.types import InvalidKey, KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.holds import HoldContext, Holds, InsufficientCredit
-
-from accounts.types import KeyDisabled, KeyExpired
 from billing.money import usd_text
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
@@ -51,6 +50,8 @@ class Cashier:
                 await self._take(generation, candidate, plan)
         except InsufficientCredit as error:
             raise _refused(error, plan, self._config.public_url) from error
+        except InvalidKey as error:
+            raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from error
         except KeyDisabled as error:
             raise Unauthorized("This API key is disabled.", remedy="Enable it, or use another key.") from error
         except KeyExpired as error:
@@ -75,6 +76,11 @@ class Cashier:
             streamed=request.stream,
             simulated=candidate.host.simulated,
             started_at_ms=generation.started_at_ms,
+            external_user=request.user,
+            session_id=request.session_id,
+            app_referer=generation.client.referer,
+            app_title=generation.client.title,
+            user_agent=generation.client.user_agent,
         )
         generation.hold = await self._holds.reserve(
             event_id=generation.event_id,

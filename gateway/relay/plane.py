@@ -5,14 +5,14 @@ import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
+from psycopg_pool import AsyncConnectionPool
+
+from accounts.lookup import KeyLookup
 from billing.authorizer.connection import MoneyConnection
 from billing.authorizer.holds import Holds
 from billing.authorizer.loader import ScopeLoader
 from billing.authorizer.spool import Spool
 from catalog.reader import SnapshotReader
-from psycopg_pool import AsyncConnectionPool
-
-from accounts.lookup import KeyLookup
 from catalog.types import Snapshot
 from gateway.relay.answers import AnswerRelay
 from gateway.relay.app import RelayApp
@@ -46,8 +46,7 @@ class DataPlane:
             kwargs={"autocommit": True},
         )
         self._connection = MoneyConnection(config.redis_url)
-        self._spool = Spool(config.spool_dir, pool=self._pool)
-        self._holds = Holds(self._connection, spool=self._spool, loader=ScopeLoader(self._pool, self._connection))
+        self._holds = Holds(self._connection, spool=Spool(config.spool_dir), loader=ScopeLoader(self._pool, self._connection))
         self._keys = KeyLookup(self._pool, config.broker_redis_url)
         self._reader = SnapshotReader(self._pool, config.broker_redis_url)
         self._client = UpstreamClient(connect_timeout_s=config.connect_timeout_s, idle_timeout_s=config.idle_timeout_s)
@@ -63,7 +62,6 @@ class DataPlane:
         """Open pools and connections, load the catalog, start the background tasks."""
         await self._pool.open()
         await self._connection.start()
-        await self._spool.start()
         await self._holds.start()
         await self._keys.start()
         self._run(self._reader.watch(self._show), "catalog-watcher")
@@ -75,7 +73,6 @@ class DataPlane:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._holds.close()
-        await self._spool.close()
         await self._keys.close()
         await self._connection.close()
         await self._client.close()

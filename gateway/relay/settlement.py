@@ -4,19 +4,20 @@ import datetime as dt
 import logging
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from billing.authorizer.holds import Holds
-from catalog.pricing import Cost, UnpricedMeter, cost
-
+from billing.money import nanos_from_picos
 from billing.types import UsageEvent
+from catalog.pricing import PROMPT_METERS, Cost, UnpricedMeter, cost
 from catalog.types import METERS, RateCard, Usage
+from gateway.dialects.base import chat_usage
 from gateway.relay.catalog import Candidate
 from gateway.relay.estimate import estimated_tokens
 from gateway.relay.generation import Generation, Outcome
 
 _log = logging.getLogger(__name__)
 _NOTHING = Usage(requests=0)
-_FREE = Cost(picos=0, nanos=0, lines=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,15 @@ class Bill:
     usage: Usage
     amount_nanos: int
     amount_picos: int
+    prompt_nanos: int  # the part of amount_nanos that is for the prompt
     cost_nanos: int
+
+
+def usage_object(bill: Bill) -> dict[str, Any]:
+    """Return the ``usage`` of an answer. On credits the upstream costs are the charge itself, and are not to be added to it."""
+    return chat_usage(
+        bill.usage, cost_nanos=bill.amount_nanos, upstream_cost_nanos=bill.amount_nanos, upstream_prompt_cost_nanos=bill.prompt_nanos
+    )
 
 
 def is_free_of_charge(outcome: Outcome, usage: Usage) -> bool:
@@ -53,10 +62,11 @@ def meters_of(usage: Usage) -> dict[str, int]:
 def _priced(card: RateCard, usage: Usage, service_tier: str, at: dt.datetime, endpoint_id: str) -> Cost:
     try:
         return cost(card, usage, service_tier=service_tier, at=at)
-    except UnpricedMeter:
-        # Routing admits priced endpoints only; a meter nobody announced is served once at no charge and reported, never guessed.
-        _log.exception("unpriced meter at %s", endpoint_id)
-        return _FREE
+    except UnpricedMeter as unpriced:
+        # Routing admits priced endpoints only. A meter that nobody announced is not guessed at: what is priced is charged, the rest
+        # reported.
+        _log.exception("unpriced_meter endpoint=%s meters=%s", endpoint_id, unpriced.meters)
+        return unpriced.priced
 
 
 def price(generation: Generation, candidate: Candidate) -> Bill:
@@ -67,9 +77,10 @@ def price(generation: Generation, candidate: Candidate) -> Bill:
     endpoint = candidate.endpoint
     provider_nanos = 0 if candidate.host.simulated else _priced(endpoint.cost, usage, outcome.service_tier, at, endpoint.id).nanos
     if endpoint.is_free or is_free_of_charge(outcome, usage):
-        return Bill(usage, 0, 0, provider_nanos)
+        return Bill(usage, 0, 0, 0, provider_nanos)
     charge = _priced(endpoint.price, usage, outcome.service_tier, at, endpoint.id)
-    return Bill(usage, charge.nanos, charge.picos, provider_nanos)
+    prompt_picos = sum(line.picos for line in charge.lines if line.meter in PROMPT_METERS)
+    return Bill(usage, charge.nanos, charge.picos, min(nanos_from_picos(prompt_picos), charge.nanos), provider_nanos)
 
 
 class Settler:

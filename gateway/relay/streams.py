@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from catalog.types import Usage
-from gateway.dialects.base import StreamDecoder, UpstreamFault, chat_usage
+from gateway.dialects.base import StreamDecoder, UpstreamFault
 from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, may_try_next, prepare_call
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
@@ -20,7 +20,7 @@ from gateway.relay.estimate import bound_nanos, estimated_tokens
 from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation
 from gateway.relay.hold import Cashier
-from gateway.relay.settlement import Bill, Settler, estimate_usage
+from gateway.relay.settlement import Bill, Settler, estimate_usage, usage_object
 from gateway.relay.sse import SseDecoder, SseTooLarge
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
@@ -217,13 +217,13 @@ class StreamRelay:
         return estimate_usage(generation, decoder.output_chars)
 
     def _watch(self, generation: Generation, candidate: Candidate) -> _Watch:
-        plan, hold = generation.plan, generation.hold
+        plan, hold, request = generation.plan, generation.hold, generation.request
         assert plan is not None and hold is not None  # noqa: S101, PT018 -- reserve() came first
         if candidate.endpoint.is_free:
             return _Watch(float("inf"), 0, 0)
         prompt_tokens = estimated_tokens(generation.request.prompt_bytes)
-        per_1024_chars = bound_nanos(candidate.endpoint, prompt_tokens=0, output_tokens=1024 // _WATCH_CHARS_PER_TOKEN)
-        prompt_nanos = bound_nanos(candidate.endpoint, prompt_tokens=prompt_tokens, output_tokens=0)
+        per_1024_chars = bound_nanos(request, candidate.endpoint, prompt_tokens=0, output_tokens=1024 // _WATCH_CHARS_PER_TOKEN)
+        prompt_nanos = bound_nanos(request, candidate.endpoint, prompt_tokens=prompt_tokens, output_tokens=0)
         hold.spent_nanos = prompt_nanos
         return _Watch(min(1024, plan.output_tokens * _WATCH_CHARS_PER_TOKEN // 2), per_1024_chars, prompt_nanos)
 
@@ -239,7 +239,7 @@ class StreamRelay:
         more = self._config.hold_output_tokens
         candidate = generation.candidate
         assert candidate is not None  # noqa: S101 -- set by AttemptLog.answered
-        by_nanos = bound_nanos(candidate.endpoint, prompt_tokens=0, output_tokens=more)
+        by_nanos = bound_nanos(request, candidate.endpoint, prompt_tokens=0, output_tokens=more)
         if await self._cashier.extend(generation, by_nanos):
             plan = generation.plan = type(plan)(
                 plan.amount_nanos + by_nanos, plan.prompt_tokens, plan.output_tokens + more, plan.cap_tokens
@@ -249,7 +249,7 @@ class StreamRelay:
 
     @staticmethod
     def _usage_event(envelope: dict[str, Any], bill: Bill) -> bytes:
-        usage = chat_usage(bill.usage, cost_nanos=bill.amount_nanos, upstream_cost_nanos=bill.amount_nanos)
+        usage = usage_object(bill)
         return b"data: " + _encode({**envelope, "choices": [], "usage": usage}) + b"\n\n"
 
     @staticmethod
