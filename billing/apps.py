@@ -7,3 +7,10 @@ class BillingConfig(AppConfig):
     """Money."""
 
     name = "billing"
+
+    def ready(self) -> None:
+        """Listen for changed keys."""
+        from accounts.signals import key_changed  # noqa: PLC0415 -- models are not loaded before ready()
+        from billing import limits  # noqa: PLC0415
+
+        key_changed.connect(limits.on_key_changed, dispatch_uid="billing.limits")

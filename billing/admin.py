@@ -1,0 +1,77 @@
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+
+from billing.models import Account, BalanceChange, SettlementDeadLetter, Transfer, UsageBatch
+from billing.money import usd_text
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 -- Django's signature
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002 -- Django's signature
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002 -- Django's signature
+        return False
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "code", "org", "shard", "provider", "balance", "seq")
+    list_filter = ("code",)
+    search_fields = ("org__name", "org__public_id", "provider")
+    list_select_related = ("org",)
+
+    @admin.display(description="Balance, USD")
+    def balance(self, account: Account) -> str:
+        return usd_text(account.balance_nanos)
+
+
+@admin.register(Transfer)
+class TransferAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "code", "debit_account", "credit_account", "amount", "ref_kind", "ref_id", "actor", "memo")
+    list_filter = ("code",)
+    search_fields = ("=ref_id", "=group_id", "=org_id")
+    list_select_related = ("debit_account", "credit_account")
+    ordering = ("-created_at",)
+
+    @admin.display(description="Amount, USD")
+    def amount(self, transfer: Transfer) -> str:
+        return usd_text(transfer.amount_nanos)
+
+
+@admin.register(UsageBatch)
+class UsageBatchAdmin(ReadOnlyAdmin):
+    list_display = ("id", "created_at", "shard", "events", "duplicates", "amount", "cost")
+    list_filter = ("shard",)
+    ordering = ("-id",)
+
+    @admin.display(description="Charged, USD")
+    def amount(self, batch: UsageBatch) -> str:
+        return usd_text(batch.amount_nanos)
+
+    @admin.display(description="Cost, USD")
+    def cost(self, batch: UsageBatch) -> str:
+        return usd_text(batch.cost_nanos)
+
+
+@admin.register(BalanceChange)
+class BalanceChangeAdmin(ReadOnlyAdmin):
+    list_display = ("org", "seq", "amount", "created_at", "published_at")
+    list_select_related = ("org",)
+    ordering = ("-id",)
+
+    @admin.display(description="Amount, USD")
+    def amount(self, change: BalanceChange) -> str:
+        return usd_text(change.amount_nanos)
+
+
+@admin.register(SettlementDeadLetter)
+class SettlementDeadLetterAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "shard", "src", "reason")
+    list_filter = ("shard",)
+    ordering = ("-id",)

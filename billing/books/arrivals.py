@@ -1,0 +1,87 @@
+"""Read a stream entry into a usage event, or say why it cannot be booked."""
+
+import datetime as dt
+import uuid
+from typing import Any, NamedTuple
+
+import msgspec
+
+from billing.live import StreamEntry
+from billing.money import PICOS_PER_NANO
+from billing.types import UsageEvent, event_day
+
+# Spools may bring events this late; older days may have been exported and dropped.
+DAYS_BACK = 35
+# Clocks of gateways may run ahead by this much; a stranger id would otherwise open a partition in the year 10889.
+DAYS_AHEAD = 1
+
+
+class BadEvent(ValueError):
+    """The bytes are not a usage event that the books can take."""
+
+
+class Arrival(NamedTuple):
+    """A readable stream entry. ``src`` names the entry across restarts of the money store."""
+
+    stream_id: str
+    src: str
+    event: UsageEvent
+    day: dt.date
+
+
+_decoder = msgspec.json.Decoder(UsageEvent)
+_UUID_VERSION = 7
+
+
+def read(entry: StreamEntry, *, today: dt.date) -> Arrival:
+    """Decode and check one entry. Raises: BadEvent with the reason."""
+    usage = _decode(entry.event)
+    named = (entry.event_id, entry.org_id, entry.key_id, entry.amount_nanos)
+    inside = (usage.event_id, usage.org_id, usage.key_id, usage.amount_nanos)
+    if named != inside:
+        # The money store charged by the entry's fields; a row that says something else would leave the two apart.
+        msg = f"the entry charged {named}, the event inside says {inside}"
+        raise BadEvent(msg)
+    if usage.event_id.version != _UUID_VERSION:
+        msg = f"event id {usage.event_id} is not a UUIDv7"
+        raise BadEvent(msg)
+    day = _day_of(usage.event_id)
+    if not today - dt.timedelta(days=DAYS_BACK) <= day <= today + dt.timedelta(days=DAYS_AHEAD):
+        msg = f"event id {usage.event_id} is of {day}, too far from {today}"
+        raise BadEvent(msg)
+    if usage.amount_nanos < 0 or usage.cost_nanos < 0:
+        msg = f"amount {usage.amount_nanos} n$, cost {usage.cost_nanos} n$: neither may be negative"
+        raise BadEvent(msg)
+    if 2 * abs(usage.amount_picos - usage.amount_nanos * PICOS_PER_NANO) > PICOS_PER_NANO:
+        msg = f"{usage.amount_picos} p$ do not round to {usage.amount_nanos} n$"
+        raise BadEvent(msg)
+    return Arrival(entry.stream_id, entry.src, usage, day)
+
+
+def _decode(event: bytes) -> UsageEvent:
+    try:
+        if rb"\u0000" in event:
+            # PostgreSQL's text cannot hold a zero character. A client may well send one; it must be charged all the same.
+            return msgspec.convert(_without_zeros(msgspec.json.decode(event)), UsageEvent)
+        return _decoder.decode(event)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        msg = f"not a usage event: {error}"
+        raise BadEvent(msg) from error
+
+
+def _without_zeros(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, list):
+        return [_without_zeros(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_zeros(key): _without_zeros(item) for key, item in value.items()}
+    return value
+
+
+def _day_of(event_id: uuid.UUID) -> dt.date:
+    try:
+        return event_day(event_id)
+    except (OverflowError, ValueError) as error:
+        msg = f"event id {event_id} has no calendar day"
+        raise BadEvent(msg) from error

@@ -1,0 +1,193 @@
+"""What a batch of usage rows moves: the customers' charges, the providers' costs and the hourly sums."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from django.db import connection
+from django.utils import timezone
+
+from billing.books.chart import CUSTOMER_CODES, AccountCode, AccountKey, TransferCode
+from billing.books.ledger import (
+    AccountState,
+    UnbalancedPosting,
+    group_id_of,
+    lock_accounts,
+    open_accounts,
+    transfer_id_of,
+    write_transfers,
+)
+from billing.books.usage import UsageRow
+from billing.models import Transfer
+
+# The books know counters by name only; these are the names that count as tokens in and out on dashboards.
+_INPUT_METERS = (
+    "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "image_input_tokens",
+)  # fmt: skip
+_OUTPUT_METERS = ("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens")
+K = TypeVar("K", int, str)
+
+_MS_PER_HOUR = 3_600_000
+_UUID7_MS_SHIFT = 80
+
+_ROLL_UP = """
+INSERT INTO billing_usagerollup AS rollup
+    (org_id, key_id, hour, model, provider, requests, amount_nanos, cost_nanos, input_tokens, output_tokens)
+SELECT org_id, key_id, to_timestamp(hour_s), model, provider, requests, amount_nanos, cost_nanos, input_tokens, output_tokens
+FROM unnest(
+    %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]
+) AS batch (org_id, key_id, hour_s, model, provider, requests, amount_nanos, cost_nanos, input_tokens, output_tokens)
+ON CONFLICT (org_id, key_id, hour, model, provider) DO UPDATE SET
+    requests = rollup.requests + excluded.requests,
+    amount_nanos = rollup.amount_nanos + excluded.amount_nanos,
+    cost_nanos = rollup.cost_nanos + excluded.cost_nanos,
+    input_tokens = rollup.input_tokens + excluded.input_tokens,
+    output_tokens = rollup.output_tokens + excluded.output_tokens
+"""
+
+# The rows' own days name the partitions; without them the batch would be looked for in every day there ever was.
+_DIFFERENCES = """
+WITH used AS (
+    SELECT org_id, sum(amount_nanos) AS nanos FROM billing_usageevent WHERE batch_id = %(batch)s AND day = ANY(%(days)s) GROUP BY org_id
+), moved AS (
+    SELECT org_id, sum(CASE code WHEN %(usage)s THEN amount_nanos ELSE -amount_nanos END) AS nanos
+    FROM billing_transfer WHERE batch_id = %(batch)s AND code IN (%(usage)s, %(back)s) GROUP BY org_id
+)
+SELECT org_id, coalesce(used.nanos, 0), coalesce(moved.nanos, 0) FROM used FULL JOIN moved USING (org_id)
+WHERE coalesce(used.nanos, 0) <> coalesce(moved.nanos, 0)
+"""
+
+
+class Charged(NamedTuple):
+    """Totals of a batch, nanos, net of returns."""
+
+    amount_nanos: int
+    cost_nanos: int
+
+
+class _Movement(NamedTuple):
+    """An account pair and what flows each way; both are needed because a batch may hold charges and returns."""
+
+    forth_nanos: int
+    back_nanos: int
+
+    @property
+    def net_nanos(self) -> int:
+        return self.forth_nanos - self.back_nanos
+
+
+def charge(rows: Sequence[UsageRow], *, shard: int, batch_id: int) -> Charged:
+    """Write the transfers of a batch: promo credit first, then credit, which may fall below zero: a charge is never cut.
+
+    Needs a transaction. Raises: ledger.UnknownOrganization, ledger.UnbalancedPosting.
+    """
+    by_org = _sum_up((row.event.org_id, row.event.amount_nanos) for row in rows)
+    by_provider = _sum_up((row.event.provider, cost_nanos(row)) for row in rows)
+    customers = {AccountKey(code, org_id) for org_id in by_org for code in CUSTOMER_CODES}
+    costs = {AccountKey(code, None, shard, p) for p in by_provider for code in (AccountCode.PROVIDER_COST, AccountCode.PROVIDER_PAYABLE)}
+    ids = open_accounts(customers | costs | {AccountKey(AccountCode.REVENUE_USAGE, None, shard)})
+    locked = lock_accounts(ids.values())
+    transfers = [
+        transfer
+        for org_id, movement in by_org.items()
+        for transfer in _customer_transfers(org_id, movement, shard=shard, batch_id=batch_id, ids=ids, locked=locked)
+    ]
+    transfers += [
+        transfer
+        for provider, movement in by_provider.items()
+        for transfer in _provider_transfers(provider, movement, shard=shard, batch_id=batch_id, ids=ids)
+    ]
+    if transfers:
+        write_transfers(transfers, locked=locked)
+    return Charged(sum(m.net_nanos for m in by_org.values()), sum(m.net_nanos for m in by_provider.values()))
+
+
+def roll_up(rows: Iterable[UsageRow]) -> None:
+    """Add a batch to the sums per organization, key, hour, model and provider. Needs a transaction."""
+    sums: defaultdict[tuple[int, int, int, str, str], Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        event = row.event
+        hour_s = (event.event_id.int >> _UUID7_MS_SHIFT) // _MS_PER_HOUR * 3600
+        total = sums[event.org_id, event.key_id, hour_s, event.model, event.provider]
+        total["requests"] += row.part == 0
+        total["amount_nanos"] += event.amount_nanos
+        total["cost_nanos"] += cost_nanos(row)
+        total["input_tokens"] += sum(row.meters_moved.get(name, 0) for name in _INPUT_METERS)
+        total["output_tokens"] += sum(row.meters_moved.get(name, 0) for name in _OUTPUT_METERS)
+    measures = ("requests", "amount_nanos", "cost_nanos", "input_tokens", "output_tokens")
+    lines = [(*key, *(sums[key][name] for name in measures)) for key in sorted(sums)]
+    if lines:
+        with connection.cursor() as cursor:
+            cursor.execute(_ROLL_UP, [list(column) for column in zip(*lines, strict=True)])
+
+
+def assert_balanced(rows: Iterable[UsageRow], *, batch_id: int) -> None:
+    """Compare, in the database, the rows of a batch with its transfers, organization by organization. Needs the batch's transaction.
+
+    Raises: ledger.UnbalancedPosting; nothing may be committed then.
+    """
+    with connection.cursor() as cursor:
+        days = sorted({row.day for row in rows})
+        cursor.execute(_DIFFERENCES, {"batch": batch_id, "days": days, "usage": TransferCode.USAGE, "back": TransferCode.USAGE_RETURN})
+        for org_id, in_rows, in_transfers in cursor.fetchall():
+            msg = f"batch {batch_id}: organization {org_id} used {in_rows} n$, its transfers say {in_transfers} n$"
+            raise UnbalancedPosting(msg)
+
+
+def cost_nanos(row: UsageRow) -> int:
+    """Return what a provider charges us for the row: nothing when the provider is simulated."""
+    return 0 if row.event.simulated else row.event.cost_nanos
+
+
+def _sum_up(amounts: Iterable[tuple[K, int]]) -> dict[K, _Movement]:
+    forth: Counter[K] = Counter()
+    back: Counter[K] = Counter()
+    for key, nanos in amounts:
+        (forth if nanos > 0 else back)[key] += abs(nanos)
+    return {key: _Movement(forth[key], back[key]) for key in forth.keys() | back.keys()}
+
+
+def _customer_transfers(
+    org_id: int, movement: _Movement, *, shard: int, batch_id: int, ids: dict[AccountKey, int], locked: dict[int, AccountState]
+) -> list[Transfer]:
+    promo, credit = (ids[AccountKey(code, org_id)] for code in CUSTOMER_CODES)
+    revenue = ids[AccountKey(AccountCode.REVENUE_USAGE, None, shard)]
+    from_promo = min(movement.forth_nanos, max(0, locked[promo].credit_balance_nanos))
+    legs = [
+        (TransferCode.USAGE, promo, revenue, from_promo),
+        (TransferCode.USAGE, credit, revenue, movement.forth_nanos - from_promo),
+        (TransferCode.USAGE_RETURN, revenue, credit, movement.back_nanos),
+    ]
+    return _transfers("usage", f"{batch_id}:{org_id}", legs, org_id=org_id, batch_id=batch_id)
+
+
+def _provider_transfers(provider: str, movement: _Movement, *, shard: int, batch_id: int, ids: dict[AccountKey, int]) -> list[Transfer]:
+    cost, payable = (ids[AccountKey(code, None, shard, provider)] for code in (AccountCode.PROVIDER_COST, AccountCode.PROVIDER_PAYABLE))
+    legs = [
+        (TransferCode.PROVIDER_COST, cost, payable, movement.forth_nanos),
+        (TransferCode.PROVIDER_COST_RETURN, payable, cost, movement.back_nanos),
+    ]
+    return _transfers("provider_cost", f"{batch_id}:{provider}", legs, org_id=None, batch_id=batch_id)
+
+
+def _transfers(kind: str, key: str, legs: list[tuple[TransferCode, int, int, int]], *, org_id: int | None, batch_id: int) -> list[Transfer]:
+    now = timezone.now()
+    return [
+        Transfer(
+            id=transfer_id_of(kind, key, number),
+            group_id=group_id_of(kind, key),
+            debit_account_id=debit,
+            credit_account_id=credit,
+            amount_nanos=amount_nanos,
+            code=code,
+            org_id=org_id,
+            ref_kind=kind,
+            ref_id=key,
+            request_hash=b"",  # a batch number is drawn from a sequence and never asked for twice
+            batch_id=batch_id,
+            actor="system",
+            effective_at=now,
+        )
+        for number, (code, debit, credit, amount_nanos) in enumerate(legs)
+        if amount_nanos
+    ]

@@ -1,0 +1,155 @@
+"""Stream → one transaction → acknowledgement, shard by shard.
+
+Every hop before this one is at-least-once; here each event becomes one row, and the money store is told what it had charged twice.
+A call may die at any point: before the commit nothing happened, after it the same entries come again and are recognised.
+"""
+
+import logging
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import psycopg
+from django.db import DataError, IntegrityError, connection, transaction
+from django.utils import timezone
+
+from billing import live
+from billing.books import arrivals, charges, partitions, usage
+from billing.books.arrivals import Arrival, BadEvent
+from billing.books.ledger import UnknownOrganization
+from billing.books.shard_lock import ShardBusy, hold_shard
+from billing.models import SettlementDeadLetter, UsageBatch
+
+BATCH_EVENTS = 2_000
+# The lock makes sure that there is one consumer, so that whatever is pending under this name is ours to take up again.
+CONSUMER = "books"
+# Refusals of the data itself. Anything else (a lost connection, a full disk) is no fault of the events and is raised.
+_REFUSALS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, UnknownOrganization)
+
+_log = logging.getLogger(__name__)
+
+
+class Settled(NamedTuple):
+    """What a call has done. ``amount_nanos`` is the net charge booked; ``booked`` counts rows, the others stream entries."""
+
+    entries: int = 0
+    booked: int = 0
+    duplicates: int = 0
+    dead_lettered: int = 0
+    amount_nanos: int = 0
+
+    def plus(self, other: "Settled") -> "Settled":
+        """Return the sum, field by field."""
+        return Settled(*map(sum, zip(self, other, strict=True)))
+
+
+def settle_due() -> int:
+    """Book what every shard's stream has, and rebuild the shards of a money store that restarted. Return the entries booked.
+
+    Shards that another worker holds are left to it, so workers that run this at once share the shards among them.
+    Raises: what the last failing shard raised, after all others were served.
+    """
+    from billing.books import rebuild  # noqa: PLC0415 -- a rebuild drains by settling, so each needs the other
+
+    stale = set(live.shards_with_stale_epochs())
+    due = [*stale, *(set(live.shards_with_entries()) - stale)]
+    random.shuffle(due)  # spreads the workers
+    entries = 0
+    failure: Exception | None = None
+    for shard in due:
+        try:
+            entries += (rebuild.rebuild_shard(shard=shard).settled if shard in stale else settle_shard(shard=shard)).entries
+        except ShardBusy:
+            continue
+        except Exception as error:  # noqa: BLE001 -- one shard's trouble must not keep the others waiting
+            _log.exception("settlement of shard %s failed", shard)
+            failure = error
+    if failure is not None:
+        raise failure
+    return entries
+
+
+def settle_shard(*, shard: int, wait_s: float = 0.0) -> Settled:
+    """Book everything that the shard's stream holds now.
+
+    Raises: ShardBusy when another process is at it for longer than ``wait_s``.
+    """
+    total = Settled()
+    with hold_shard(shard, wait_s=wait_s):
+        while entries := live.read_batch(shard=shard, consumer=CONSUMER, count=BATCH_EVENTS):
+            settled = _settle_batch(shard, entries)
+            total = total.plus(settled)
+            if settled.entries < len(entries):
+                break  # the money store took back fewer than it gave: somebody else works on it, the next call sees what is left
+    return total
+
+
+def _settle_batch(shard: int, entries: Sequence[live.StreamEntry]) -> Settled:
+    today = timezone.now().date()
+    readable: list[Arrival] = []
+    acks: list[live.Ack] = []
+    for entry in entries:
+        try:
+            readable.append(arrivals.read(entry, today=today))
+        except BadEvent as error:
+            acks.append(_bury(shard, entry, str(error)))
+    partitions.ensure(arrival.day for arrival in readable)
+    dead = len(acks)
+    by_stream_id = {entry.stream_id: entry for entry in entries}
+    settled = Settled()
+    waiting = [readable] if readable else []
+    while waiting:
+        batch = waiting.pop()
+        try:
+            booked, settled_batch = _book(shard, batch)
+        except _REFUSALS as error:
+            if len(batch) > 1:
+                # Halve until the refused event is alone; its neighbours are booked.
+                waiting += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
+                continue
+            acks.append(_bury(shard, by_stream_id[batch[0].stream_id], f"{type(error).__name__}: {error}"))
+            dead += 1
+            continue
+        acks += booked
+        settled = settled.plus(settled_batch)
+    acknowledged = live.acknowledge(shard=shard, acks=acks)
+    return settled._replace(entries=acknowledged, dead_lettered=dead)
+
+
+def _book(shard: int, batch: Sequence[Arrival]) -> tuple[list[live.Ack], Settled]:
+    """Commit a batch. Return what the money store is to be told."""
+    with transaction.atomic():
+        batch_id = _draw_batch_id()
+        insertion = usage.insert(batch, batch_id=batch_id)
+        rows = insertion.rows
+        duplicates = len(batch) - len(rows)
+        amount_nanos = sum(row.event.amount_nanos for row in rows)
+        if rows:
+            charged = charges.charge(rows, shard=shard, batch_id=batch_id)
+            charges.roll_up(rows)
+            UsageBatch.objects.create(pk=batch_id, shard=shard, events=len(rows), duplicates=duplicates, **charged._asdict())
+            charges.assert_balanced(rows, batch_id=batch_id)
+    acks = [
+        live.Ack(
+            stream_id=arrival.stream_id,
+            org_id=arrival.event.org_id,
+            key_id=arrival.event.key_id,
+            amount_nanos=arrival.event.amount_nanos,
+            refund_nanos=arrival.event.amount_nanos - insertion.carried_nanos[arrival.src],
+        )
+        for arrival in batch
+    ]
+    return acks, Settled(booked=len(rows), duplicates=duplicates, amount_nanos=amount_nanos)
+
+
+def _draw_batch_id() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('billing_usagebatch', 'id'))")
+        return int(cursor.fetchone()[0])
+
+
+def _bury(shard: int, entry: live.StreamEntry, reason: str) -> live.Ack:
+    """Keep the bytes of an entry that cannot be booked. Its charge stays in ``unposted``, where the invariants show it."""
+    SettlementDeadLetter.objects.get_or_create(src=entry.src, defaults={"shard": shard, "event": entry.event, "reason": reason})
+    _log.error("stream entry %s of shard %s cannot be booked: %s", entry.src, shard, reason)
+    return live.Ack(stream_id=entry.stream_id, org_id=0, key_id=0, amount_nanos=0, refund_nanos=0)

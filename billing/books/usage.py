@@ -1,0 +1,156 @@
+"""Put events into the usage table, each exactly once, and say which stream entry carried which part of a charge.
+
+PostgreSQL's primary key decides what is new. What is not new is one of three: the same entry again (``src`` is equal), another
+entry of an event that is booked (its charge is to be given back), or the true figure of a request that the reaper had booked as
+'expired' (the difference is booked as part 1).
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+from psycopg import sql
+
+from billing.books.arrivals import Arrival
+from billing.types import UsageEvent, event_time
+
+# Columns that are not simply fields of UsageEvent come first.
+_FIELDS = tuple(name for name in UsageEvent.__struct_fields__ if name not in {"meters", "attempts"})
+_COLUMNS = ("day", "part", "src", "batch_id", "created_at", "meters", "attempts", *_FIELDS)
+_names = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
+_STAGE = "CREATE TEMPORARY TABLE IF NOT EXISTS billing_usage_staging (LIKE billing_usageevent INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
+_COPY = sql.SQL("COPY billing_usage_staging ({}) FROM STDIN").format(_names)
+_INSERT = sql.SQL(
+    "INSERT INTO billing_usageevent ({0}) SELECT {0} FROM billing_usage_staging ON CONFLICT DO NOTHING RETURNING org_id, event_id"
+).format(_names)
+_BOOKED = """
+SELECT org_id, event_id, src, part, status, amount_nanos, amount_picos, cost_nanos, meters
+FROM billing_usageevent
+JOIN unnest(%s::bigint[], %s::uuid[], %s::date[]) AS wanted (org_id, event_id, day) USING (org_id, event_id, day)
+ORDER BY part
+"""
+
+EventKey = tuple[int, UUID]  # organization, event id
+
+
+class UsageRow(NamedTuple):
+    """A row that this batch adds. ``event`` carries the row's amounts: in part 1 they are differences, and so are ``meters_moved``."""
+
+    event: UsageEvent
+    part: int
+    src: str
+    day: dt.date
+    meters_moved: dict[str, int]
+
+
+class _Booked(NamedTuple):
+    src: str
+    part: int
+    status: str
+    amount_nanos: int
+    amount_picos: int
+    cost_nanos: int
+    meters: dict[str, int]
+
+
+class Insertion(NamedTuple):
+    """What became of a batch. ``carried_nanos`` lists, by stream entry, how much of its charge is in the books under its name."""
+
+    rows: list[UsageRow]
+    carried_nanos: dict[str, int]
+
+
+def insert(arrivals: Sequence[Arrival], *, batch_id: int) -> Insertion:
+    """Add what is new among the arrivals. Needs a transaction."""
+    first: dict[EventKey, Arrival] = {}
+    again = [arrival for arrival in arrivals if first.setdefault(_key(arrival), arrival) is not arrival]
+    candidates = [UsageRow(a.event, 0, a.src, a.day, a.event.meters) for a in first.values()]
+    new = _add(candidates, batch_id=batch_id)
+    rows = [row for row in candidates if (row.event.org_id, row.event.event_id) in new]
+    carried = {row.src: row.event.amount_nanos for row in rows}
+    again = [arrival for key, arrival in first.items() if key not in new] + again
+    if again:
+        late = _late_rows(again, carried)
+        _add(late, batch_id=batch_id)
+        rows += late
+    return Insertion(rows, carried)
+
+
+def _late_rows(again: list[Arrival], carried: dict[str, int]) -> list[UsageRow]:
+    """Sort out arrivals whose event is booked; fill ``carried`` and return the differences that are to be booked."""
+    booked = _find(again)
+    late: list[UsageRow] = []
+    for arrival in again:
+        event, parts = arrival.event, booked[_key(arrival)]
+        same = next((part for part in parts if part.src == arrival.src), None)
+        if same is not None:
+            carried[arrival.src] = same.amount_nanos
+        elif len(parts) == 1 and parts[0].status == "expired" and event.status != "expired":
+            row = _difference(arrival, parts[0])
+            late.append(row)
+            carried[arrival.src] = row.event.amount_nanos
+            charge = row.event
+            parts.append(_Booked(row.src, 1, event.status, charge.amount_nanos, charge.amount_picos, charge.cost_nanos, event.meters))
+        else:
+            carried[arrival.src] = 0
+    return late
+
+
+def _difference(arrival: Arrival, expired: _Booked) -> UsageRow:
+    event = msgspec.structs.replace(
+        arrival.event,
+        amount_nanos=arrival.event.amount_nanos - expired.amount_nanos,
+        amount_picos=arrival.event.amount_picos - expired.amount_picos,
+        cost_nanos=arrival.event.cost_nanos - expired.cost_nanos,
+    )
+    moved = {name: event.meters.get(name, 0) - expired.meters.get(name, 0) for name in event.meters.keys() | expired.meters.keys()}
+    return UsageRow(event, 1, arrival.src, arrival.day, moved)
+
+
+def _key(arrival: Arrival) -> EventKey:
+    return arrival.event.org_id, arrival.event.event_id
+
+
+def _find(arrivals: list[Arrival]) -> defaultdict[EventKey, list[_Booked]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_BOOKED, [[a.event.org_id for a in arrivals], [a.event.event_id for a in arrivals], [a.day for a in arrivals]])
+        booked: defaultdict[EventKey, list[_Booked]] = defaultdict(list)
+        for org_id, event_id, src, part_number, status, amount, picos, cost, meters in cursor.fetchall():
+            part = _Booked(
+                src, part_number, status, amount, picos, cost, msgspec.json.decode(meters)
+            )  # Django leaves jsonb as text in raw cursors
+            if part not in booked[org_id, event_id]:
+                booked[org_id, event_id].append(part)
+        return booked
+
+
+def _add(rows: list[UsageRow], *, batch_id: int) -> set[EventKey]:
+    if not rows:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_STAGE)
+        cursor.execute("TRUNCATE billing_usage_staging")
+        with cursor.copy(_COPY) as copy:
+            for values in _values(rows, batch_id):
+                copy.write_row(values)
+        cursor.execute(_INSERT)
+        return set(cursor.fetchall())
+
+
+def _values(rows: Iterable[UsageRow], batch_id: int) -> Iterable[tuple[Any, ...]]:
+    encode = msgspec.json.encode
+    for event, part, src, day, _ in rows:
+        yield (
+            day,
+            part,
+            src,
+            batch_id,
+            event_time(event.event_id),
+            encode(event.meters).decode(),
+            encode(event.attempts).decode(),
+            *[getattr(event, name) for name in _FIELDS],
+        )
