@@ -1,7 +1,9 @@
 """The control plane's table of contents."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
+
+from gateway.drf import UnknownPath
 
 handler400 = "gateway.pages.site.bad_request"
 handler403 = "gateway.pages.site.forbidden"
@@ -9,6 +11,8 @@ handler404 = "gateway.pages.site.not_found"
 handler500 = "gateway.pages.site.server_error"
 
 urlpatterns = [
+    path("api/v1/", include("gateway.api.urls")),
+    re_path(r"^api(/|$)", UnknownPath.as_view()),
     path("", include("gateway.pages.urls")),
     path("", include("accounts.urls")),
     path("", include("catalog.urls")),
