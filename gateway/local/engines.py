@@ -28,18 +28,22 @@ class Engines:
     """
 
     def __init__(
-        self, root: Path, *, die_with_parent: bool = True, durable: bool = True, postgres: bool = True, money: bool = True
+        self,
+        root: Path,
+        *,
+        die_with_parent: bool = True,
+        durable: bool = True,
+        postgres: bool = True,
+        money: bool = True,
+        broker: bool = True,
     ) -> None:
         self.root = root.resolve()
         options = {} if durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         self.postgres = Postgres(self.root / "postgres", options=options)
         self.money = Valkey(self.root / "money", options=MONEY)
         self.broker = Valkey(self.root / "broker", options=BROKER)
-        self._servers: dict[str, Postgres | Valkey] = {"broker": self.broker}
-        if money:
-            self._servers["money"] = self.money
-        if postgres:
-            self._servers["postgres"] = self.postgres
+        wanted = {"broker": (broker, self.broker), "money": (money, self.money), "postgres": (postgres, self.postgres)}
+        self._servers: dict[str, Postgres | Valkey] = {name: server for name, (is_wanted, server) in wanted.items() if is_wanted}
         self._die_with_parent = die_with_parent
         self.running: dict[str, Running] = {}
 
@@ -57,7 +61,7 @@ class Engines:
             raise
         (self.root / "ports.json").write_text(json.dumps(ports))
         urls = {name: running.url for name, running in self.running.items()}
-        return EngineUrls(urls.get("postgres", ""), urls.get("money", ""), urls["broker"])
+        return EngineUrls(urls.get("postgres", ""), urls.get("money", ""), urls.get("broker", ""))
 
     def stop(self) -> None:
         """Stop every engine cleanly."""

@@ -1,0 +1,123 @@
+"""The environment (before Django reads it) and what every test may ask for: stores, engines of its own, people, keys."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import redis
+
+from tests.session import start_session
+
+SESSION = start_session()
+
+from django.conf import settings
+from django.db import connection
+
+from accounts import api_keys
+from accounts.models import ApiKey, Organization, User
+from gateway.local.engines import Engines
+from tests.factories.people import MembershipFactory, OrganizationFactory, UserFactory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_settings() -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+    settings.WHITENOISE_USE_FINDERS = True
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Leave the test database to its end with our own engine, which is quicker. A server of the caller's is left clean."""
+    return SESSION.owns_database
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """Let what reads DATABASE_URL instead of Django's connection (the data plane, child processes) see the test database too."""
+    to = connection.settings_dict
+    settings.DATABASE_URL = f"postgresql://{quote(to['USER'])}:{quote(to['PASSWORD'])}@{to['HOST']}:{to['PORT']}/{to['NAME']}"
+    os.environ["DATABASE_URL"] = settings.DATABASE_URL
+
+
+@pytest.fixture(scope="session")
+def _stores() -> Iterator[tuple[redis.Redis, redis.Redis]]:
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as money, redis.Redis.from_url(os.environ["BROKER_REDIS_URL"]) as broker:
+        yield money, broker
+
+
+@pytest.fixture
+def money_store(_stores: tuple[redis.Redis, redis.Redis]) -> redis.Redis:
+    """Return a client of the money store, which is empty."""
+    _stores[0].flushdb()
+    return _stores[0]
+
+
+@pytest.fixture
+def broker(_stores: tuple[redis.Redis, redis.Redis]) -> redis.Redis:
+    """Return a client of the broker (cache, Channels, Celery), which is empty."""
+    _stores[1].flushdb()
+    return _stores[1]
+
+
+@pytest.fixture(autouse=True)
+def _empty_stores(request: pytest.FixtureRequest) -> None:
+    """Give every test with a database empty stores, except those that watch a running stack."""
+    uses_database = {"db", "transactional_db"} & set(request.fixturenames) or request.node.get_closest_marker("django_db")
+    if uses_database and not any(request.node.get_closest_marker(name) for name in ("browser", "faults")):
+        for store in request.getfixturevalue("_stores"):
+            store.flushdb()
+
+
+@pytest.fixture
+def private_engines(tmp_path: Path) -> Iterator[Engines]:
+    """Return running engines that belong to this test alone, as durable as in production, to be killed and started again."""
+    engines = Engines(tmp_path / "engines")
+    engines.start()
+    yield engines
+    engines.stop()
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    """Return a person who owns ``organization``."""
+    return UserFactory()
+
+
+@pytest.fixture
+def organization(owner: User) -> Organization:
+    """Return an organization owned by ``owner``."""
+    return OrganizationFactory(owner=owner)
+
+
+@pytest.fixture
+def member(organization: Organization) -> User:
+    """Return a plain member of ``organization``."""
+    return MembershipFactory(organization=organization).user
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    """Return a person with an organization of their own and no part in ``organization``."""
+    person = UserFactory()
+    OrganizationFactory(owner=person)
+    return person
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    """Return a person who runs the service."""
+    return UserFactory(is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def make_key(organization: Organization, owner: User) -> Callable[..., tuple[ApiKey, str]]:
+    """Return a maker of API keys of ``organization``: (key, secret), with the fields of ``accounts.api_keys.create``."""
+
+    def make(**fields: object) -> tuple[ApiKey, str]:
+        return api_keys.create(**{"organization": organization, "name": "Test", "by": owner, **fields})
+
+    return make
