@@ -68,6 +68,15 @@ class ScheduledEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     source: str
 
 
+class NoticeEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A warning about a price, for a person to act on. ``until`` is YYYY-MM-DD; from the day after, check_catalog asks for a look."""
+
+    text: str
+    until: str
+    list_usd_per_million_tokens: Rates = {}
+    source: str
+
+
 class PriceEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """All that is known of an endpoint's price."""
 
@@ -79,7 +88,7 @@ class PriceEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     time_note: str = ""
     scheduled: list[ScheduledEntry] = []
     not_billed: list[dict[str, str]] = []
-    notice: dict[str, Any] | None = None
+    notice: NoticeEntry | None = None
 
 
 class EndpointEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

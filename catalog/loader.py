@@ -14,7 +14,7 @@ from django.utils import timezone
 from catalog.cards import BadPrice, make_timeline
 from catalog.files import DATA_DIR, BadDataFiles, DataFiles, EndpointEntry, ModelEntry, ModelsFile, ProviderFile, digest_files, read_files
 from catalog.locks import hold_catalog_lock
-from catalog.models import AgreementLevel, CatalogLoad, CatalogRow, Endpoint, Model, Origin, Provider
+from catalog.models import AgreementLevel, CatalogLoad, Endpoint, Model, Origin, Provider
 from catalog.prices import Timeline, WantedPrice, append_changes
 
 # What happens, how much of it is done, and out of how much.
@@ -126,7 +126,7 @@ def _endpoint_row(entry: EndpointEntry, *, model_id: int, provider_id: int) -> E
         deprecated=entry.deprecated,
         deprecation_date=entry.deprecation_date,
         last_seen=entry.last_seen,
-        price_notice=entry.price.notice,
+        price_notice=msgspec.to_builtins(entry.price.notice),
         source=entry.source,
         agreement=entry.agreement,
         facts=_pick(entry, ("aliases",)),
@@ -162,7 +162,7 @@ def _write_rows(table: type[_Row], wanted: Mapping[str, _Row], *, now: dt.dateti
     return Changes(len(added), len(changed), len(gone), kept)
 
 
-def _ids(table: type[CatalogRow]) -> dict[str, int]:
+def _ids(table: type[Provider | Model | Endpoint]) -> dict[str, int]:
     return dict(table._base_manager.values_list("slug", "pk"))  # noqa: SLF001
 
 

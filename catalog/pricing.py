@@ -231,9 +231,16 @@ def upper_bound(
 
 
 def blended_picos(card: RateCard) -> int:
-    """Return a number that compares prices: three input tokens, one output token and a thousandth of the fee per request, in picos."""
+    """Return a number that compares prices of one kind of model, in picos per three input tokens and one output token.
+
+    A thousand times that is taken to be worth a request, an image, a search, a page, a minute or a thousand characters.
+    """
     rates = card.rates
-    return 3 * rates.get("input_tokens", 0) + rates.get("output_tokens", 0) + rates.get("requests", 0) // 1_000
+    if "input_tokens" in rates or "output_tokens" in rates:
+        output = rates.get("image_output_tokens", rates.get("output_tokens", 0))
+        return 3 * rates.get("input_tokens", 0) + output + rates.get("requests", 0) // 1_000
+    whole = sum(rates.get(meter, 0) for meter in ("requests", "images", "searches", "pages")) + 60 * rates.get("seconds", 0)
+    return whole // 1_000 + rates.get("characters", 0)
 
 
 def _mark_up(rates: Mapping[str, int], basis_points: int) -> dict[str, int]:

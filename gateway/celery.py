@@ -19,6 +19,8 @@ app.conf.beat_schedule = {
     "reap": {"task": "billing.tasks.reap_expired_holds", "schedule": 2.0, "options": {"expires": 2.0, "queue": "ledger"}},
     # Day partitions of the usage table, a week ahead.
     "partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 600.0}},
+    # Scheduled prices whose day has come.
+    "prices": {"task": "catalog.tasks.publish_due", "schedule": 30.0, "options": {"expires": 30.0}},
     # The invariants of the books.
     "verify": {"task": "billing.tasks.verify_books", "schedule": 300.0, "options": {"expires": 300.0}},
 }
