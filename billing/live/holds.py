@@ -129,7 +129,7 @@ def _expired_event(shard: int, org_id: int, event: str, hold: _Stored, now_ms: i
         key_id=hold.scope_ids[0],
         amount_nanos=hold.spent,
         amount_picos=hold.spent * _PICOS_PER_NANO,
-        cost_nanos=hold.spent,  # the provider's bill is not known; without a markup this is it
+        cost_nanos=0 if context.simulated else hold.spent,  # the provider's bill is not known; without a markup this is it
         hold_nanos=hold.held,
         status="expired",
         meters={},
