@@ -1,6 +1,6 @@
 """People, organizations and keys for the operator. Keys are read-only here: their life has rules (api_keys.py)."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -12,9 +12,11 @@ from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
     _TabularInline = admin.TabularInline[Any, Any]
+    _UserAdmin = DjangoUserAdmin[User]
 else:
     _ModelAdmin = admin.ModelAdmin
     _TabularInline = admin.TabularInline
+    _UserAdmin = DjangoUserAdmin
 
 
 class ReadOnlyAdmin(_ModelAdmin):
@@ -31,15 +33,24 @@ class ReadOnlyAdmin(_ModelAdmin):
 class MembershipInline(_TabularInline):
     model = Membership
     extra = 0
-    autocomplete_fields: ClassVar[list[str]] = ["user"]
+    autocomplete_fields = ("user",)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
-    ordering: ClassVar[list[str]] = ["email"]
-    list_display: ClassVar[list[str]] = ["email", "is_staff", "is_active", "date_joined", "last_login"]
-    list_filter: ClassVar[list[str]] = ["is_staff", "is_active"]
-    search_fields: ClassVar[list[str]] = ["email"]
+class UserAdmin(_UserAdmin):
+    ordering = ("email",)
+    list_display = (
+        "email",
+        "is_staff",
+        "is_active",
+        "date_joined",
+        "last_login",
+    )
+    list_filter = (
+        "is_staff",
+        "is_active",
+    )
+    search_fields = ("email",)
     fieldsets = (
         (None, {"fields": ("email", "password")}),
         ("Person", {"fields": ("first_name", "last_name")}),
@@ -51,10 +62,23 @@ class UserAdmin(DjangoUserAdmin):
 
 @admin.register(Organization)
 class OrganizationAdmin(_ModelAdmin):
-    list_display: ClassVar[list[str]] = ["name", "public_id", "shard", "created_at"]
-    search_fields: ClassVar[list[str]] = ["name", "public_id", "memberships__user__email"]
-    readonly_fields: ClassVar[list[str]] = ["public_id", "shard", "created_at"]
-    inlines: ClassVar[list[Any]] = [MembershipInline]
+    list_display = (
+        "name",
+        "public_id",
+        "shard",
+        "created_at",
+    )
+    search_fields = (
+        "name",
+        "public_id",
+        "memberships__user__email",
+    )
+    readonly_fields = (
+        "public_id",
+        "shard",
+        "created_at",
+    )
+    inlines = (MembershipInline,)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 -- organizations.create mints ids and shards
         return False
@@ -65,24 +89,33 @@ class OrganizationAdmin(_ModelAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display: ClassVar[list[str]] = [
-        "name",
-        "label",
-        "organization",
+    list_display = ("name", "label", "organization", "is_management", "disabled", "expires_at", "deleted_at", "created_at")
+    list_filter = (
         "is_management",
         "disabled",
-        "expires_at",
-        "deleted_at",
-        "created_at",
-    ]
-    list_filter: ClassVar[list[str]] = ["is_management", "disabled"]
-    list_select_related: ClassVar[list[str]] = ["organization"]
-    search_fields: ClassVar[list[str]] = ["name", "label", "hash", "organization__name", "organization__public_id"]
+    )
+    list_select_related = ("organization",)
+    search_fields = (
+        "name",
+        "label",
+        "hash",
+        "organization__name",
+        "organization__public_id",
+    )
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
-    list_display: ClassVar[list[str]] = ["at", "actor", "action", "target", "organization_id"]
-    list_filter: ClassVar[list[str]] = ["action"]
-    search_fields: ClassVar[list[str]] = ["actor", "target"]
+    list_display = (
+        "at",
+        "actor",
+        "action",
+        "target",
+        "organization_id",
+    )
+    list_filter = ("action",)
+    search_fields = (
+        "actor",
+        "target",
+    )
     date_hierarchy = "at"

@@ -147,7 +147,8 @@ def announce(*, key_id: int) -> None:
     """Bring the data plane up to date with the stored key: broker entry, channel, then ``signals.key_changed``.
 
     Runs under the row's lock, so that two changes cannot arrive in the wrong order. Safe to repeat: whoever finds a key with
-    ``published_version`` behind ``version`` calls it again. Raises: redis.RedisError when the broker is away.
+    ``published_version`` behind ``version`` calls it again.
+    Raises: redis.RedisError when the broker is away, and whatever a receiver raised.
     """
     with transaction.atomic():
         api_key = ApiKey.objects.select_for_update(of=("self",)).select_related("organization").get(pk=key_id)
@@ -156,7 +157,10 @@ def announce(*, key_id: int) -> None:
         pipeline.set(broker.entry_name(api_key.hash), entry, ex=broker.ENTRY_TTL_S)
         pipeline.publish(broker.CHANNEL, api_key.hash)
         pipeline.execute()
-    signals.key_changed.send(sender=ApiKey, api_key=api_key)
+    # Every receiver hears of it, also when one before it fails.
+    for _, failure in signals.key_changed.send_robust(sender=ApiKey, api_key=api_key):
+        if isinstance(failure, Exception):
+            raise failure
 
 
 def caller_of(api_key: ApiKey) -> Caller:

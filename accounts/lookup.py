@@ -71,12 +71,14 @@ class KeyLookup:
         self._running: dict[str, asyncio.Task[Caller | None]] = {}
         self._redis: redis.asyncio.Redis | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._closing = False
         self.watching = False  # True while revocations arrive
 
     async def start(self) -> None:
         """Open the Redis connections and begin to watch. Returns at once even when Redis is away."""
         # No retries inside the client: a reconnect must pass through here, where the cache is emptied.
         retry = Retry(NoBackoff(), 0)
+        self._closing = False
         self._redis = redis.asyncio.Redis.from_url(
             self._broker_url, socket_timeout=_BROKER_TIMEOUT_S, socket_connect_timeout=_CONNECT_TIMEOUT_S, retry=retry
         )
@@ -84,6 +86,7 @@ class KeyLookup:
 
     async def close(self) -> None:
         """Stop watching and close the Redis connections."""
+        self._closing = True
         tasks = [task for task in (self._watcher, *self._running.values()) if task is not None]
         for task in tasks:
             task.cancel()
@@ -206,7 +209,7 @@ class KeyLookup:
 
     async def _watch_for_ever(self) -> None:
         failures = 0
-        while True:
+        while not self._closing:
             try:
                 await self._watch()
             except (RedisError, OSError, TimeoutError) as error:

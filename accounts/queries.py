@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import ApiKey, Membership, Organization, User
@@ -66,8 +66,3 @@ def bearer(key_hash: str) -> ApiKey | None:
     The one read that is not scoped: it is what finds the organization.
     """
     return ApiKey.objects.filter(hash=key_hash, deleted_at=None).select_related("organization", "created_by").first()
-
-
-def unpublished_keys(limit: int = 500) -> QuerySet[ApiKey]:
-    """Return keys whose present version the money store does not know, for the periodic publisher."""
-    return ApiKey.objects.filter(published_version__lt=F("version")).select_related("organization").order_by("pk")[:limit]

@@ -29,6 +29,7 @@ from accounts import key_format, queries
 from accounts.api_keys import BadKeyField, UnknownKey
 from accounts.models import ApiKey, Organization
 from accounts.permissions import NotPermitted
+from billing.authorizer.connection import MoneyStoreDown
 from billing.money import usd_text
 from gateway.relay.errors import ApiError, BadRequest, BodyTooLarge, Forbidden, MethodNotAllowed, NotFound, Unauthorized, Unavailable
 
@@ -248,7 +249,7 @@ def _api_error(error: Exception) -> ApiError | None:
             answer = Forbidden("This key may not do that.")
         case exceptions.MethodNotAllowed():
             answer = MethodNotAllowed(str(error.detail))
-        case OperationalError() | InterfaceError() | RedisError():
+        case OperationalError() | InterfaceError() | RedisError() | MoneyStoreDown():
             logger.error("a store is away", exc_info=error)
             answer = Unavailable("Service temporarily unavailable", retry_after_s=_RETRY_AFTER_S)
         case exceptions.APIException():

@@ -1,12 +1,13 @@
 from collections.abc import Callable
 
 import pytest
+
 from accounts import organizations
 from accounts.models import Organization, User
 
 
 @pytest.fixture
-def make_organization(db) -> Callable[[str], tuple[Organization, User]]:
+def make_organization(db: None) -> Callable[[str], tuple[Organization, User]]:  # noqa: ARG001 -- opens the database
     """Return an organization and its owner, whose address is made of the given word."""
 
     def make(word: str) -> tuple[Organization, User]:

@@ -2,21 +2,14 @@ import datetime as dt
 
 import msgspec
 import pytest
-import redis
+
 from accounts import api_keys, key_format, queries, signals
 from accounts.api_keys import BadKeyField, UnknownKey
 from accounts.models import ApiKey, AuditEvent, Membership, Role, User
 from accounts.permissions import NotPermitted
 from accounts.types import Caller
-from django.conf import settings
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def broker():
-    with redis.Redis.from_url(settings.BROKER_REDIS_URL) as client:
-        yield client
 
 
 @pytest.fixture
@@ -33,7 +26,7 @@ def heard():
 
 
 @pytest.fixture
-def member(make_organization):
+def membership(make_organization):
     organization, owner = make_organization("ours")
     user = User.objects.create_user("member@example.com", "correct horse battery")
     Membership.objects.create(organization=organization, user=user, role=Role.MEMBER)
@@ -42,7 +35,9 @@ def member(make_organization):
 
 def test_a_new_key_is_stored_as_hash_and_label_only(make_organization):
     organization, owner = make_organization("ours")
-    api_key, secret = api_keys.create(organization=organization, name=" CI ", by=owner, limit_nanos=1, limit_reset="daily", external_user="u-1")
+    api_key, secret = api_keys.create(
+        organization=organization, name=" CI ", by=owner, limit_nanos=1, limit_reset="daily", external_user="u-1"
+    )
     stored = ApiKey.objects.get(pk=api_key.pk)
     assert stored.hash == key_format.hash_secret(secret)
     assert (stored.name, stored.limit_nanos, stored.limit_reset, stored.external_user) == ("CI", 1, "daily", "u-1")
@@ -145,8 +140,8 @@ def test_a_key_for_models_cannot_act_and_a_management_key_cannot_touch_its_own_k
     assert AuditEvent.objects.filter(actor=f"key:{management.label}", target=made.hash).count() == 1
 
 
-def test_a_member_manages_only_the_keys_they_made(member):
-    organization, owner, user = member
+def test_a_member_manages_only_the_keys_they_made(membership):
+    organization, owner, user = membership
     own, _ = api_keys.create(organization=organization, name="own", by=user)
     other, _ = api_keys.create(organization=organization, name="other", by=owner)
     assert api_keys.update(api_key=own, by=user, name="mine").name == "mine"
@@ -165,7 +160,9 @@ def test_a_deactivated_person_may_do_nothing(make_organization):
         api_keys.create(organization=organization, name="x", by=owner)
 
 
-def test_after_commit_the_broker_holds_the_caller_and_the_signal_is_sent(make_organization, broker, heard, django_capture_on_commit_callbacks):
+def test_after_commit_the_broker_holds_the_caller_and_the_signal_is_sent(
+    make_organization, broker, heard, django_capture_on_commit_callbacks
+):
     organization, owner = make_organization("ours")
     expires_at = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
     with django_capture_on_commit_callbacks(execute=True):
@@ -213,7 +210,8 @@ def test_a_failing_receiver_leaves_the_change_stored_and_unpublished(make_organi
             api_key, _ = api_keys.create(organization=organization, name="k", by=owner)
     finally:
         signals.key_changed.disconnect(fail)
-    assert api_key.pk in {key.pk for key in queries.unpublished_keys()}
+    stored = ApiKey.objects.get(pk=api_key.pk)
+    assert stored.published_version < stored.version
 
 
 def test_marking_published_never_goes_backwards(make_organization):
@@ -223,4 +221,3 @@ def test_marking_published_never_goes_backwards(make_organization):
     api_keys.mark_published(key_id=api_key.pk, version=2)
     api_keys.mark_published(key_id=api_key.pk, version=1)
     assert ApiKey.objects.get(pk=api_key.pk).published_version == 2
-    assert not queries.unpublished_keys().exists()

@@ -1,4 +1,5 @@
 import pytest
+
 from accounts import organizations
 from accounts.models import AuditEvent, Membership, Organization, Role, User
 from accounts.permissions import NotPermitted
