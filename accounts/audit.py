@@ -13,6 +13,8 @@ Action = Literal[
     "api_key.created",
     "api_key.updated",
     "api_key.deleted",
+    "provider.added",
+    "provider.updated",
 ]
 
 
