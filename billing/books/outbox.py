@@ -68,5 +68,5 @@ def _publish_after_commit(organization: Organization) -> None:
     # The money has moved: an error here must not look as if it had not.
     try:
         publish(organization)
-    except (MoneyStoreDown, live.EpochClosed, ShardBusy):
-        _log.warning("balance change of organization %s waits for the money store", organization.pk, exc_info=True)
+    except (MoneyStoreDown, live.EpochClosed, ShardBusy) as error:
+        _log.warning("balance change of organization %s waits for the money store: %s", organization.pk, error)
