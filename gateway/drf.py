@@ -7,12 +7,12 @@ import datetime as dt
 import logging
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Final, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404
 from django.utils import timezone
 from redis.exceptions import RedisError
 from rest_framework import exceptions
@@ -23,7 +23,6 @@ from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView, set_rollback
 
 from accounts import key_format, queries
 from accounts.api_keys import BadKeyField, UnknownKey
@@ -32,6 +31,10 @@ from accounts.permissions import NotPermitted
 from billing.authorizer.connection import MoneyStoreDown
 from billing.money import usd_text
 from gateway.relay.errors import ApiError, BadRequest, BodyTooLarge, Forbidden, MethodNotAllowed, NotFound, Unauthorized, Unavailable
+
+if TYPE_CHECKING:
+    # Its import reads the settings that name this module.
+    from rest_framework.views import APIView
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +117,7 @@ def _presented_secret(request: Request) -> str:
 class ManagementKeyOnly(BasePermission):
     """Lets management keys pass."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 -- the framework's signature
+    def has_permission(self, request: Request, view: "APIView") -> bool:  # noqa: ARG002 -- the framework's signature
         """Return True. Raises: Forbidden for keys that call models."""
         if not bearer_of(request).is_management:
             raise Forbidden("Only management keys can perform this operation", remedy=_ADMIN_PATH_HINT)
@@ -162,59 +165,8 @@ class JsonNegotiation(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class ApiView(APIView):
-    """Base of every management view: never cached, callable from any web page that holds a key, no OPTIONS description."""
-
-    content_negotiation_class = JsonNegotiation
-    metadata_class = None
-    http_method_names = [  # noqa: RUF012 -- the framework declares it on the instance
-        "get",
-        "post",
-        "patch",
-        "delete",
-        "head",
-        "options",
-    ]
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Answer CORS preflights before authentication: browsers send them without the key."""
-        if request.method == "OPTIONS":
-            return _with_api_headers(self._preflight())
-        return super().dispatch(request, *args, **kwargs)
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Add the headers that every answer of the API carries."""
-        return _with_api_headers(super().finalize_response(request, response, *args, **kwargs))
-
-    def _preflight(self) -> HttpResponse:
-        response = HttpResponse(status=204)
-        response["Access-Control-Allow-Methods"] = ", ".join([*self.allowed_methods])
-        response["Access-Control-Allow-Headers"] = "*, authorization"
-        response["Access-Control-Max-Age"] = "86400"
-        return response
-
-
-def _with_api_headers(response: Any) -> Any:
-    response["Cache-Control"] = "private, no-store"
-    response["Access-Control-Allow-Origin"] = "*"
-    response["Access-Control-Expose-Headers"] = "x-request-id, retry-after"
-    return response
-
-
-class UnknownPath(ApiView):
-    """Everything under /api/v1 that is nothing."""
-
-    authentication_classes = ()
-    permission_classes = ()
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002
-        """Answer 404 to any method. Raises: NotFound."""
-        raise NotFound(f"There is nothing at {request.path}", remedy="The API lives under /api/v1.")
-
-
 def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
     """Turn whatever a view raised into the one error shape. What is not foreseen is logged in full and told as a plain 500."""
-    set_rollback()
     answer = _api_error(error)
     if answer is None:
         request = context.get("request")

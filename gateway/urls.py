@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from gateway.drf import UnknownPath
+from gateway.api.views import UnknownPath
 
 handler400 = "gateway.pages.site.bad_request"
 handler403 = "gateway.pages.site.forbidden"

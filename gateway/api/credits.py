@@ -5,7 +5,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing import queries
-from gateway.drf import ApiView, ManagementKeyOnly, Usd, organization_of
+from gateway.api.views import ApiView
+from gateway.drf import ManagementKeyOnly, Usd, organization_of
 
 
 class Credits(ApiView):

@@ -11,7 +11,8 @@ from billing import queries
 from billing.types import UsageEvent, event_id_from, event_time, generation_id
 from gateway.api import fields
 from gateway.api.key_shapes import workspace_id
-from gateway.drf import ApiView, Usd, organization_of, utc_text
+from gateway.api.views import ApiView
+from gateway.drf import Usd, organization_of, utc_text
 from gateway.relay.errors import NotFound
 
 _INPUT_METERS = (

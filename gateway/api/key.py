@@ -6,7 +6,8 @@ from rest_framework.response import Response
 
 from billing import queries
 from gateway.api.key_shapes import current_key_data
-from gateway.drf import ApiView, bearer_of
+from gateway.api.views import ApiView
+from gateway.drf import bearer_of
 
 
 class CurrentKey(ApiView):

@@ -16,7 +16,8 @@ from accounts.models import ApiKey, Organization, User
 from billing.queries import key_usage
 from gateway.api import fields
 from gateway.api.key_shapes import key_data, workspace_id
-from gateway.drf import ApiView, ManagementKeyOnly, bearer_of, organization_of
+from gateway.api.views import ApiView
+from gateway.drf import ManagementKeyOnly, bearer_of, organization_of
 from gateway.relay.errors import NotFound
 
 PAGE_SIZE: Final = 100

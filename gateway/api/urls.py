@@ -6,7 +6,7 @@ from gateway.api.credits import Credits
 from gateway.api.generation import GenerationDetail
 from gateway.api.key import CurrentKey
 from gateway.api.keys import KeyDetail, KeyList
-from gateway.drf import UnknownPath
+from gateway.api.views import UnknownPath
 
 # A slash at the end is forgiven, as the data plane forgives it.
 urlpatterns = [
