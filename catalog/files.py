@@ -203,6 +203,11 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def parse_yaml(text: bytes) -> Any:
+    """Return what a YAML text says; numbers with a point and dates are text. Raises: yaml.YAMLError."""
+    return yaml.load(text, _Loader)  # noqa: S506 -- a subclass of the safe loader
+
+
 def list_paths(data_dir: Path) -> list[Path]:
     """Return the data files in a fixed order."""
     return sorted((data_dir / "models").glob("*.yaml")) + sorted((data_dir / "providers").glob("*.yaml"))
@@ -220,8 +225,7 @@ def digest_files(data_dir: Path) -> str:
 def _read(path: Path, shape: type[_T], faults: list[str]) -> _T | None:
     place = f"{path.parent.name}/{path.name}"
     try:
-        raw = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 -- a subclass of the safe loader
-        return msgspec.convert(raw, shape)
+        return msgspec.convert(parse_yaml(path.read_bytes()), shape)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""

@@ -22,7 +22,8 @@ Progress = Callable[[str, int, int], None]
 
 _READING: Final = 1  # grows when unchanged files have to be read again because this code reads them differently
 _STEPS: Final = 5
-_OWN_FIELDS: Final = frozenset({"id", "origin", "enabled", "withdrawn_at", "base_url_override"})  # not the files' to say
+# Not the files' to say once the row is there.
+_OWN_FIELDS: Final = frozenset({"id", "origin", "enabled", "withdrawn_at", "base_url_override", "allow_private_address"})
 
 _Row = TypeVar("_Row", Provider, Model, Endpoint)
 
