@@ -201,8 +201,9 @@ class Holds:
                 ),
             )
             status = reply[0]
-            if status in (b"OK", b"HELD"):
+            if status != b"EPOCH":
                 self._note_epoch(caller.shard, reply[1])
+            if status in (b"OK", b"HELD"):
                 return
             if status == b"NO_ORG":
                 await self._loader.load_balance(shard=caller.shard, org_id=caller.org_id, epoch=int(reply[1]))
