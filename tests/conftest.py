@@ -14,6 +14,8 @@ SESSION = start_session()
 
 from django.conf import settings
 from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
+from pytest_django import DjangoDbBlocker
 
 from accounts import api_keys
 from accounts.models import ApiKey, Organization, User
@@ -30,17 +32,21 @@ def _quick_settings() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_keepdb() -> bool:
-    """Leave the test database to its end with our own engine, which is quicker. A server of the caller's is left clean."""
-    return SESSION.owns_database
+def django_db_setup(django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Make the test database, also for tests that use it without pytest-django's marks (those of a running stack).
 
-
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
-    """Let what reads DATABASE_URL instead of Django's connection (the data plane, child processes) see the test database too."""
+    What reads DATABASE_URL instead of Django's connection (the data plane, child processes) sees it too. The database is left to its end
+    with our own engine, which is quicker; a server of the caller's is left clean.
+    """
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
     to = connection.settings_dict
     settings.DATABASE_URL = f"postgresql://{quote(to['USER'])}:{quote(to['PASSWORD'])}@{to['HOST']}:{to['PORT']}/{to['NAME']}"
     os.environ["DATABASE_URL"] = settings.DATABASE_URL
+    yield
+    if not SESSION.owns_database:
+        with django_db_blocker.unblock():
+            teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture(scope="session")
