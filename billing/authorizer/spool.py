@@ -365,8 +365,5 @@ def _lines(content: bytes) -> Iterator[tuple[bytes, bytes | None]]:
         if not line:
             continue
         json = line[_CRC_LENGTH + 1 :]
-        try:
-            is_sound = int(line[:_CRC_LENGTH], 16) == zlib.crc32(json)
-        except ValueError:
-            is_sound = False
+        is_sound = line[: _CRC_LENGTH + 1] == b"%08x " % zlib.crc32(json)
         yield line, json if is_sound else None
