@@ -22,7 +22,8 @@ _SECRET = re.compile(
     r"|\borg-[A-Za-z0-9]{8,})"
 )
 
-# Words of providers (code, type or status, lower case) that say what happened better than the HTTP status.
+# Words of providers (code, type or status, lower case) that say what happened better than the HTTP status. Words such as api_error
+# or server_error say less than it and are not here.
 _WORDS: dict[str, str] = {
     "context_length_exceeded": "context_length_exceeded",
     "context_window_exceeded": "context_length_exceeded",
@@ -69,10 +70,6 @@ _WORDS: dict[str, str] = {
     "image_file_too_large": "image_too_large",
     "image_file_not_found": "image_not_found",
     "failed_to_download_image": "image_download_failed",
-    "internal": "provider_unavailable",
-    "api_error": "provider_unavailable",
-    "server_error": "provider_unavailable",
-    "internal_server_error": "provider_unavailable",
 }
 
 _BY_STATUS: dict[int, str] = {

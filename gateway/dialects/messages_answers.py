@@ -89,7 +89,8 @@ def _message(blocks: list[Json]) -> Json:
         kind = block.get("type")
         if kind == "text":
             words.append(str(block.get("text") or ""))
-            annotations += [found for citation in block.get("citations") or () if (found := _annotation(citation))]
+            citations = block.get("citations")
+            annotations += [found for one in (citations if isinstance(citations, list) else ()) if (found := _annotation(one))]
         elif kind == "thinking":
             thoughts.append(str(block.get("thinking") or ""))
             details.append(_text_detail(index, thoughts[-1], block.get("signature")))
@@ -151,7 +152,8 @@ class MessagesStreamDecoder(StreamDecoder):
         if body.__class__ is not dict:
             self.fault = malformed("a chunk that is not an object")
             return []
-        handler = _EVENTS.get(body.get("type") or event.event)
+        kind = body.get("type")
+        handler = _EVENTS.get(kind if isinstance(kind, str) else event.event)
         return handler(self, body) if handler is not None else []
 
     def _chunk(self, delta: Json, finish: str | None = None, native: str | None = None) -> list[Json]:
@@ -206,7 +208,8 @@ class MessagesStreamDecoder(StreamDecoder):
         delta = body.get("delta")
         if delta.__class__ is not dict:
             return []
-        handler = _DELTAS.get(delta.get("type"))
+        kind = delta.get("type")
+        handler = _DELTAS.get(kind) if isinstance(kind, str) else None
         index = body.get("index")
         return handler(self, index if isinstance(index, int) else 0, delta) if handler is not None else []
 
@@ -276,7 +279,7 @@ _EVENTS: dict[str, Callable[[MessagesStreamDecoder, Json], list[Json]]] = {
     "message_stop": MessagesStreamDecoder._stop,  # noqa: SLF001
     "error": MessagesStreamDecoder._fail,  # noqa: SLF001
 }
-_DELTAS: dict[Any, Callable[[MessagesStreamDecoder, int, Json], list[Json]]] = {
+_DELTAS: dict[str, Callable[[MessagesStreamDecoder, int, Json], list[Json]]] = {
     "text_delta": MessagesStreamDecoder._text_delta,  # noqa: SLF001 -- the class's own table
     "thinking_delta": MessagesStreamDecoder._thinking_delta,  # noqa: SLF001
     "signature_delta": MessagesStreamDecoder._signature_delta,  # noqa: SLF001

@@ -18,7 +18,9 @@ def chunk(delta=None, finish=None, **more):
 
 def answer(message, finish="stop", **more):
     choice = {"index": 0, "message": message, "finish_reason": finish}
-    return msgspec.json.encode({"id": "chatcmpl-1", "object": "chat.completion", "created": 7, "model": "served", "choices": [choice], **more})
+    return msgspec.json.encode(
+        {"id": "chatcmpl-1", "object": "chat.completion", "created": 7, "model": "served", "choices": [choice], **more}
+    )
 
 
 def test_a_stream_gives_its_words_and_keeps_ids_models_and_usage_to_the_relay():
@@ -166,7 +168,9 @@ def test_an_error_inside_a_stream_is_a_fault_and_no_chunk(event, status, error_t
     assert (decoder.fault.status, decoder.fault.error_type, decoder.complete) == (status, error_type, False)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"choices": null}', b'{"choices": [1]}', b'{"error": {"message": "x"}}', b'{"id": '])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b"{}", b'{"choices": null}', b'{"choices": [1]}', b'{"error": {"message": "x"}}', b'{"id": ']
+)
 def test_a_success_that_is_no_answer_is_refused(body):
     with pytest.raises(BadAnswer) as caught:
         decode_chat_answer(body)
@@ -174,7 +178,9 @@ def test_a_success_that_is_no_answer_is_refused(body):
 
 
 def test_a_whole_answer_keeps_what_is_not_the_relays_to_write():
-    read = decode_chat_answer(answer({"role": "assistant", "content": "hi", "tool_calls": []}, usage=USAGE, system_fingerprint="fp", service_tier="flex"))
+    read = decode_chat_answer(
+        answer({"role": "assistant", "content": "hi", "tool_calls": []}, usage=USAGE, system_fingerprint="fp", service_tier="flex")
+    )
     assert read.body == {
         "object": "chat.completion",
         "created": 7,

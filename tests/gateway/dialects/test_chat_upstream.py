@@ -6,13 +6,22 @@ import pytest
 from gateway.dialects.chat_completions import ROUTER_FIELDS, ChatCompletionsDialect, hashed_user
 from tests.gateway.dialects.builders import endpoint, provider, request
 
-ALL = {"temperature", "top_p", "seed", "tools", "tool_choice", "response_format", "stop", "reasoning", "include_reasoning", "reasoning_effort"}
+ALL = {
+    "temperature",
+    "top_p",
+    "seed",
+    "tools",
+    "tool_choice",
+    "response_format",
+    "stop",
+    "reasoning",
+    "include_reasoning",
+    "reasoning_effort",
+}
 
 
 def encode(read, *, slug="host", supports=ALL, stream=False, max_tokens=None):
-    call = ChatCompletionsDialect().encode_request(
-        read, endpoint(supports=supports), provider(slug), stream=stream, max_tokens=max_tokens
-    )
+    call = ChatCompletionsDialect().encode_request(read, endpoint(supports=supports), provider(slug), stream=stream, max_tokens=max_tokens)
     return msgspec.json.decode(call.body), call
 
 
@@ -23,14 +32,14 @@ def test_a_plain_request_passes_with_the_providers_name_for_the_model():
 
 
 def test_no_field_for_the_router_reaches_a_provider():
-    router_fields = {name: {} for name in ROUTER_FIELDS if name not in ("models", "reasoning_effort", "session_id", "include_reasoning", "plugins")}
+    router_fields = {
+        name: {} for name in ROUTER_FIELDS if name not in ("models", "reasoning_effort", "session_id", "include_reasoning", "plugins")
+    }
     body, _ = encode(request(**router_fields, models=["x"], plugins=[], session_id="s"))
     assert set(body) == {"model", "messages"}
 
 
-@pytest.mark.parametrize(
-    ("slug", "sent"), [("host", {"max_tokens": 7}), ("openai", {"max_completion_tokens": 7})]
-)
+@pytest.mark.parametrize(("slug", "sent"), [("host", {"max_tokens": 7}), ("openai", {"max_completion_tokens": 7})])
 @pytest.mark.parametrize("theirs", [{"max_tokens": 9}, {"max_completion_tokens": 9}, {"max_tokens": 3, "max_completion_tokens": 9}])
 def test_the_bound_of_tokens_goes_under_the_hosts_name_and_the_relays_wins(slug, sent, theirs):
     body, _ = encode(request(**theirs), slug=slug, max_tokens=7)

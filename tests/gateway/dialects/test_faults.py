@@ -26,7 +26,12 @@ def gemini(code, word, message="x", details=None):
 @pytest.mark.parametrize(
     ("status", "body", "error_type", "retryable"),
     [
-        (400, openai("This model's maximum context length is 8192 tokens.", code="context_length_exceeded"), "context_length_exceeded", False),
+        (
+            400,
+            openai("This model's maximum context length is 8192 tokens.", code="context_length_exceeded"),
+            "context_length_exceeded",
+            False,
+        ),
         (400, anthropic("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"), "context_length_exceeded", False),
         (400, gemini(400, "INVALID_ARGUMENT", "The input token count (9) exceeds the maximum"), "context_length_exceeded", False),
         (400, openai("max_tokens is too large: 99999", "invalid_request_error"), "max_tokens_exceeded", False),
@@ -60,7 +65,12 @@ def gemini(code, word, message="x", details=None):
 )
 def test_providers_words_become_ours(status, body, error_type, retryable):
     fault = fault_from_status(status, NO_HEADERS, msgspec.json.encode(body))
-    assert (fault.error_type, fault.status, fault.retryable, fault.upstream_status) == (error_type, ERROR_STATUS[error_type], retryable, status)
+    assert (fault.error_type, fault.status, fault.retryable, fault.upstream_status) == (
+        error_type,
+        ERROR_STATUS[error_type],
+        retryable,
+        status,
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ def encode(read, *, model="gemini-2.5-flash", supports=ALL, stream=False, max_to
 
 def test_a_plain_request_in_geminis_form():
     body, call = encode(
-        request(messages=[{"role": "system", "content": "be brief"}, *HELLO], temperature=0.5, top_k=3, stop=["a"], max_tokens=9, n=2, min_p=0.1),
+        request(
+            messages=[{"role": "system", "content": "be brief"}, *HELLO], temperature=0.5, top_k=3, stop=["a"], max_tokens=9, n=2, min_p=0.1
+        ),
         stream=True,
     )
     assert body == {
@@ -56,7 +58,10 @@ def test_a_conversation_with_tools_names_its_results():
     body, _ = encode(read)
     assert body["contents"] == [
         {"role": "user", "parts": [{"text": "Eva: weather?"}]},
-        {"role": "model", "parts": [{"functionCall": {"name": "weather", "args": {"city": "Brno"}}}, {"functionCall": {"name": "now", "args": {}}}]},
+        {
+            "role": "model",
+            "parts": [{"functionCall": {"name": "weather", "args": {"city": "Brno"}}}, {"functionCall": {"name": "now", "args": {}}}],
+        },
         {
             "role": "user",
             "parts": [
@@ -115,7 +120,10 @@ def test_media_goes_by_address_or_inside():
 )
 def test_tools_and_the_choice_among_them(choice, config):
     schema = {"type": "object", "properties": {"q": {"type": ["string", "null"]}}, "additionalProperties": False}
-    tools = [{"type": "function", "function": {"name": "f", "description": "d", "parameters": schema}}, {"type": "function", "function": {"name": "g"}}]
+    tools = [
+        {"type": "function", "function": {"name": "f", "description": "d", "parameters": schema}},
+        {"type": "function", "function": {"name": "g"}},
+    ]
     body, _ = encode(request(tools=tools, tool_choice=choice))
     cleaned = {"type": "object", "properties": {"q": {"type": "string", "nullable": True}}}
     assert body["tools"] == [{"functionDeclarations": [{"name": "f", "description": "d", "parameters": cleaned}, {"name": "g"}]}]
@@ -144,7 +152,10 @@ def test_structured_output_asks_for_json():
     schema = {"type": "object", "properties": {"q": {"type": "string"}}, "$schema": "x"}
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     options = encode(request(response_format=form))[0]["generationConfig"]
-    assert options == {"responseMimeType": "application/json", "responseSchema": {"type": "object", "properties": {"q": {"type": "string"}}}}
+    assert options == {
+        "responseMimeType": "application/json",
+        "responseSchema": {"type": "object", "properties": {"q": {"type": "string"}}},
+    }
 
 
 def piece(parts=None, finish=None, usage=None, index=0, **more):
@@ -219,7 +230,9 @@ def test_a_refused_prompt_ends_with_a_content_filter_and_its_prompt_is_counted()
 
 def test_candidates_keep_apart():
     decoder = GeminiStreamDecoder()
-    chunks = run_stream(decoder, piece([{"text": "a"}]), piece([{"text": "b"}], index=1), piece([], "STOP", index=1), piece([], "MAX_TOKENS"))
+    chunks = run_stream(
+        decoder, piece([{"text": "a"}]), piece([{"text": "b"}], index=1), piece([], "STOP", index=1), piece([], "MAX_TOKENS")
+    )
     assert [(one["choices"][0]["index"], one["choices"][0]["finish_reason"]) for one in chunks] == [
         (0, None), (1, None), (1, "stop"), (0, "length"),
     ]  # fmt: skip

@@ -28,7 +28,10 @@ TEXT = {"type": "string"}
         ({"type": "string", "format": "date-time"}, {"type": "string", "format": "date-time"}),
         ({"type": "array"}, {"type": "array", "items": TEXT}),
         ({"type": "array", "items": True}, {"type": "array", "items": {}}),
-        ({"type": "object", "properties": {"a": TEXT}, "required": ["a", "b"]}, {"type": "object", "properties": {"a": TEXT}, "required": ["a"]}),
+        (
+            {"type": "object", "properties": {"a": TEXT}, "required": ["a", "b"]},
+            {"type": "object", "properties": {"a": TEXT}, "required": ["a"]},
+        ),
         ({"type": "object", "properties": {"a": TEXT}, "required": ["b"]}, {"type": "object", "properties": {"a": TEXT}}),
         (
             {"$defs": {"T": TEXT}, "type": "object", "properties": {"a": {"$ref": "#/$defs/T", "description": "d"}}},

@@ -12,13 +12,26 @@ from tests.gateway.dialects.builders import HELLO, deltas, endpoint, provider, r
 
 CACHED = {"type": "ephemeral", "ttl": "1h"}
 PNG = "data:image/png;base64,iVBORw0K"
-BUDGETED = {"temperature", "top_p", "top_k", "tools", "tool_choice", "reasoning", "reasoning_effort", "structured_outputs", "response_format", "stop"}
+BUDGETED = {
+    "temperature",
+    "top_p",
+    "top_k",
+    "tools",
+    "tool_choice",
+    "reasoning",
+    "reasoning_effort",
+    "structured_outputs",
+    "response_format",
+    "stop",
+}
 ADAPTIVE = BUDGETED - {"temperature", "top_p", "top_k"}
 
 
 def encode(read, *, supports=BUDGETED, stream=False, max_tokens=None, max_output_tokens=0):
     spec = endpoint("claude-1", supports=supports, max_output_tokens=max_output_tokens)
-    call = MessagesDialect().encode_request(read, spec, provider("anthropic", "messages", "x-api-key"), stream=stream, max_tokens=max_tokens)
+    call = MessagesDialect().encode_request(
+        read, spec, provider("anthropic", "messages", "x-api-key"), stream=stream, max_tokens=max_tokens
+    )
     return msgspec.json.decode(call.body), call
 
 
@@ -40,7 +53,8 @@ def test_a_plain_request_in_messages_form():
 
 
 @pytest.mark.parametrize(
-    ("theirs", "relays", "most", "sent"), [(None, None, 0, 4096), (None, None, 1000, 1000), (50, None, 0, 50), (50, 20, 0, 20), (None, 20, 0, 20)]
+    ("theirs", "relays", "most", "sent"),
+    [(None, None, 0, 4096), (None, None, 1000, 1000), (50, None, 0, 50), (50, 20, 0, 20), (None, 20, 0, 20)],
 )
 def test_max_tokens_is_always_sent(theirs, relays, most, sent):
     read = request(max_tokens=theirs) if theirs else request()
@@ -169,7 +183,11 @@ def test_tools_and_the_choice_among_them(fields, choice):
         (BUDGETED, {"reasoning": {"effort": "low"}, "max_tokens": 1000}, {}),
         (BUDGETED, {"reasoning": {"enabled": False}}, {"thinking": {"type": "disabled"}}),
         (BUDGETED, {}, {}),
-        (ADAPTIVE, {"reasoning": {"effort": "minimal"}}, {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "low"}}),
+        (
+            ADAPTIVE,
+            {"reasoning": {"effort": "minimal"}},
+            {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "low"}},
+        ),
         (ADAPTIVE, {"reasoning": {"enabled": True}}, {"thinking": {"type": "adaptive", "display": "summarized"}}),
         (ADAPTIVE, {"reasoning": {"enabled": False}}, {}),
         (BUDGETED - {"reasoning", "reasoning_effort"}, {"reasoning": {"effort": "high"}}, {}),
@@ -271,7 +289,12 @@ def test_a_whole_answer_says_the_same_as_its_stream():
             {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
         ],
     }
-    assert (read.finish_reason, read.native_finish_reason, read.upstream_id, read.service_tier) == ("tool_calls", "tool_use", "msg_1", "default")
+    assert (read.finish_reason, read.native_finish_reason, read.upstream_id, read.service_tier) == (
+        "tool_calls",
+        "tool_use",
+        "msg_1",
+        "default",
+    )
 
 
 def test_thoughts_come_back_as_they_left():

@@ -28,14 +28,19 @@ def chat(prompt, completion, total=None, inputs=None, outputs=None, **more):
         (chat(100, 50, outputs={"reasoning_tokens": 40}), Usage(input_tokens=100, output_tokens=10, reasoning_tokens=40)),
         (
             chat(100, 50, inputs={"cached_tokens": 30, "audio_tokens": 20, "image_tokens": 10}, outputs={"audio_tokens": 45}),
-            Usage(input_tokens=40, cache_read_tokens=30, audio_input_tokens=20, image_input_tokens=10, output_tokens=5, audio_output_tokens=45),
+            Usage(
+                input_tokens=40, cache_read_tokens=30, audio_input_tokens=20, image_input_tokens=10, output_tokens=5, audio_output_tokens=45
+            ),
         ),
         (
             chat(100, 1, inputs={"cached_tokens": 30, "cache_write_tokens": 20}),
             Usage(input_tokens=50, cache_read_tokens=30, cache_write_tokens=20, output_tokens=1),
         ),
         # DeepSeek and Moonshot name cached tokens in their own places.
-        (chat(100, 1, prompt_cache_hit_tokens=60, prompt_cache_miss_tokens=40), Usage(input_tokens=40, cache_read_tokens=60, output_tokens=1)),
+        (
+            chat(100, 1, prompt_cache_hit_tokens=60, prompt_cache_miss_tokens=40),
+            Usage(input_tokens=40, cache_read_tokens=60, output_tokens=1),
+        ),
         (chat(100, 1, cached_tokens=60), Usage(input_tokens=40, cache_read_tokens=60, output_tokens=1)),
         # Hosts that count reasoning beside the completion: the total gives them away.
         (chat(32, 9, total=135, outputs={"reasoning_tokens": 94}), Usage(input_tokens=32, output_tokens=9, reasoning_tokens=94)),

@@ -37,7 +37,8 @@ def test_prompt_counts_include_cache_and_completion_counts_reasoning():
 
 
 @pytest.mark.parametrize(
-    ("nanos", "text"), [(0, "0"), (1, "0.000000001"), (214_000, "0.000214"), (1_000_000_000, "1"), (123_456_789_012_345_678, "123456789.012345678")]
+    ("nanos", "text"),
+    [(0, "0"), (1, "0.000000001"), (214_000, "0.000214"), (1_000_000_000, "1"), (123_456_789_012_345_678, "123456789.012345678")],
 )
 def test_amounts_are_exact_plain_decimals(nanos, text):
     assert msgspec.json.encode({"cost": raw_usd(nanos)}).decode() == f'{{"cost":{text}}}'
