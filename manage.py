@@ -4,10 +4,13 @@
 import os
 import sys
 
+from gateway.local.running import adopt_running
+
 
 def main() -> None:
-    """Run a management command."""
+    """Run a management command, on the copy that `make run` started when no other is named."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
+    adopt_running()
     from django.core.management import execute_from_command_line  # noqa: PLC0415 -- settings first
 
     execute_from_command_line(sys.argv)

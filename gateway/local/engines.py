@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.local.postgres import EngineError, Postgres, Running
+from gateway.local.processes import is_running
 from gateway.local.valkey import BROKER, MONEY, Valkey
 
 __all__ = ["EngineError", "EngineUrls", "Engines"]
@@ -42,7 +43,11 @@ class Engines:
         self.postgres = Postgres(self.root / "postgres", options=options)
         self.money = Valkey(self.root / "money", options=MONEY)
         self.broker = Valkey(self.root / "broker", options=BROKER)
-        wanted = {"broker": (broker, self.broker), "money": (money, self.money), "postgres": (postgres, self.postgres)}
+        wanted: dict[str, tuple[bool, Postgres | Valkey]] = {
+            "broker": (broker, self.broker),
+            "money": (money, self.money),
+            "postgres": (postgres, self.postgres),
+        }
         self._servers: dict[str, Postgres | Valkey] = {name: server for name, (is_wanted, server) in wanted.items() if is_wanted}
         self._die_with_parent = die_with_parent
         self.running: dict[str, Running] = {}
@@ -52,10 +57,9 @@ class Engines:
         self.root.mkdir(parents=True, exist_ok=True)
         ports = self._read_ports()
         try:
-            for name, server in self._servers.items():
-                fast_stop = signal.SIGINT if server is self.postgres else signal.SIGTERM
-                self.running[name] = server.start(port=ports.get(name), death_signal=fast_stop if self._die_with_parent else None)
-                ports[name] = int(self.running[name].url.rpartition(":")[2].partition("/")[0])
+            for name in self._servers:
+                self.running[name] = self._start_one(name, ports.get(name))
+                ports[name] = port_of(self.running[name].url)
         except BaseException:
             self.stop()
             raise
@@ -69,8 +73,31 @@ class Engines:
             self._servers[name].stop()
             del self.running[name]
 
+    def revive(self) -> list[str]:
+        """Start again, on its port, every engine that died; return their names. Raises: EngineError."""
+        died = [name for name, running in self.running.items() if not _is_alive(running)]
+        for name in died:
+            before = self.running.pop(name)
+            self.running[name] = self._start_one(name, port_of(before.url))
+            if self.running[name].url != before.url:
+                raise EngineError(f"The {name} engine died and another program has taken its port. Start again.")
+        return died
+
+    def _start_one(self, name: str, port: int | None) -> Running:
+        fast_stop = signal.SIGINT if name == "postgres" else signal.SIGTERM
+        return self._servers[name].start(port=port, death_signal=fast_stop if self._die_with_parent else None)
+
     def _read_ports(self) -> dict[str, int]:
         try:
             return {name: int(port) for name, port in json.loads((self.root / "ports.json").read_text()).items()}
         except (OSError, ValueError, AttributeError):
             return {}
+
+
+def port_of(url: str) -> int:
+    """Return the port in an engine's URL."""
+    return int(url.rpartition(":")[2].partition("/")[0])
+
+
+def _is_alive(running: Running) -> bool:
+    return running.child.poll() is None if running.child else is_running(running.pid)

@@ -1,0 +1,58 @@
+# `make` lists what there is. Needs Python 3.11+ with its venv module; everything else comes out of the locked packages.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# One lock for running, testing and checking: what only tests need costs two seconds and saves a second environment.
+LOCK   := requirements-dev.lock
+STAMP  := $(VENV)/.installed
+WORKERS ?= 2
+# Linting reads the settings and no store.
+ANY    := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt bench lock clean books
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(STAMP) ## Start everything: database, money store, web, workers, a small model. Ctrl-C stops it; PORT=, TOLLWAY_DATA=
+	@exec $(BIN)/python -m gateway.local
+
+test: $(STAMP) ## Run every test on engines of its own
+	@$(BIN)/python -m tests.browser
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+check: $(STAMP) ## Format, lint, types, import contracts, templates, migrations, tests
+	@$(MAKE) --no-print-directory lint test
+
+.PHONY: lint
+lint: $(STAMP) ## All of check but the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(ANY) $(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/djlint --check --lint --quiet templates
+	$(ANY) $(BIN)/python -W ignore manage.py makemigrations --check --dry-run
+
+fmt: $(STAMP) ## Format code and templates
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/djlint --reformat --quiet templates
+
+bench: $(STAMP) ## Measure; writes docs/benchmarks.md
+	@exec $(BIN)/python -m bench
+
+books: $(STAMP) ## Verify the ledger of the running copy
+	@$(BIN)/python manage.py verify_ledger
+
+lock: $(STAMP) ## Resolve the dependencies anew into both locks
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --extra local --extra dev -o requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock -o requirements.lock pyproject.toml
+
+clean: ## Remove the environment and caches; data in .tollway stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): $(LOCK)
+	@$(PYTHON) gateway/local/install.py $(VENV) $(LOCK)

@@ -1,0 +1,119 @@
+"""Fill the virtual environment from a hash-locked list, with nothing but Python's standard library: ``install.py VENV LOCK``.
+
+pip installs uv (from the lock, with its hash), uv installs the rest from the index that pip is set up for; where uv cannot, pip does.
+Runs before anything is installed and on any Python 3, hence the plain style.
+"""
+
+import ast
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_OLDEST = (3, 11)
+# pip's settings and the variables by which uv knows the same.
+_UV_NAMES = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "trusted-host": "UV_INSECURE_HOST",
+    "cert": "SSL_CERT_FILE",
+    "no-index": "UV_NO_INDEX",
+}
+
+
+def install(venv: Path, lock: Path) -> None:
+    """Make ``venv`` hold exactly what ``lock`` names. Exits with a message when it cannot."""
+    if sys.version_info < _OLDEST:
+        sys.exit(f"Tollway needs Python 3.11 or newer; this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 …")
+    begun_s = time.monotonic()
+    _say(f"Installing {count_packages(lock)} packages into {venv} (once) …")
+    python = _make_venv(venv)
+    if not (_install_uv(python, lock) and _run_uv(python, lock)):
+        _say("uv cannot install here; pip does it, which takes a minute or two …")
+        command = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(lock)]
+        if subprocess.run(command, check=False).returncode:  # noqa: S603 -- our own command
+            sys.exit("The packages could not be installed. pip's message above says why.")
+    (venv / ".installed").touch()
+    _say(f"Installed in {time.monotonic() - begun_s:.0f} s.")
+
+
+def count_packages(lock: Path) -> int:
+    """Return how many packages a lock names."""
+    return sum("==" in line and not line.startswith((" ", "#")) for line in lock.read_text(encoding="utf-8").splitlines())
+
+
+def block_of(lock_text: str, package: str) -> str:
+    """Return the lines of a lock that name one package and its hashes, or ''."""
+    kept, inside = [], False
+    for line in lock_text.splitlines():
+        if not line.startswith((" ", "#")):
+            inside = line.startswith(f"{package}==")
+        if inside and not line.lstrip().startswith("#"):
+            kept.append(line)
+    return "\n".join(kept) + "\n" if kept else ""
+
+
+def uv_environment(pip_settings: str) -> dict[str, str]:
+    """Return uv's variables for what ``pip config list`` printed: uv does not read pip's files."""
+    found = {}
+    for line in pip_settings.splitlines():
+        name, _, value = line.partition("=")
+        variable = _UV_NAMES.get(name.rpartition(".")[2])
+        if variable:
+            words = str(ast.literal_eval(value)).split()
+            found[variable] = ("," if variable == "UV_FIND_LINKS" else " ").join(words)
+    return found
+
+
+def _make_venv(venv: Path) -> Path:
+    python = venv / "bin" / "python"
+    is_sound = python.exists() and not subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True, check=False).returncode  # noqa: S603 -- our own command
+    if not is_sound:
+        made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], capture_output=True, text=True, check=False)  # noqa: S603 -- our own command
+        if made.returncode:
+            sys.exit(f"Python's venv module does not work here. On Debian and Ubuntu: apt install python3-venv\n{made.stdout}{made.stderr}")
+    return python
+
+
+def _install_uv(python: Path, lock: Path) -> bool:
+    block = block_of(lock.read_text(encoding="utf-8"), "uv")
+    if not block:
+        return False
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirement:
+        requirement.write(block)
+        requirement.flush()
+        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+        return not subprocess.run([*command, "-r", requirement.name], capture_output=True, check=False).returncode  # noqa: S603 -- our own command
+
+
+def _run_uv(python: Path, lock: Path) -> bool:
+    settings = subprocess.run([str(python), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout  # noqa: S603 -- our own command
+    # Several indexes: hashes decide what is right, so that it does not matter which one has it.
+    environment = {**uv_environment(settings), "UV_INDEX_STRATEGY": "unsafe-best-match", "UV_HTTP_TIMEOUT": "120", **os.environ}
+    command = [
+        str(python),
+        "-m",
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        str(python),
+        "--no-deps",
+        "--require-hashes",
+        "-r",
+        str(lock),
+    ]
+    return not subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 -- our own command
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    install(Path(sys.argv[1]), Path(sys.argv[2]))
