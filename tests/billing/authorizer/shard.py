@@ -40,7 +40,15 @@ def new_id(*, at_ms: int | None = None) -> uuid.UUID:
     return uuid.UUID(int=fresh if at_ms is None else (at_ms << 80) | (fresh & ((1 << 80) - 1)))
 
 
-def scope(key_id: int = KEY, *, version: int = 1, limit: int | None = None, reset: str = "", disabled: bool = False, expires_at_s: int | None = None):
+def scope(
+    key_id: int = KEY,
+    *,
+    version: int = 1,
+    limit: int | None = None,
+    reset: str = "",
+    disabled: bool = False,
+    expires_at_s: int | None = None,
+):
     return live.KeyScope(key_id, version, limit, reset, disabled, expires_at_s)
 
 
@@ -92,7 +100,9 @@ class Shard:
     def reserve(self, event_id: uuid.UUID, amount: int, *, org: int = ORG, keys: tuple[int, ...] = (KEY,), force: bool = False) -> str:
         return self.reserve_reply(event_id, amount, org=org, keys=keys, force=force)[0].decode()
 
-    def reserve_reply(self, event_id: uuid.UUID, amount: int, *, org: int = ORG, keys: tuple[int, ...] = (KEY,), ttl_ms: int = 30_000, force: bool = False):
+    def reserve_reply(
+        self, event_id: uuid.UUID, amount: int, *, org: int = ORG, keys: tuple[int, ...] = (KEY,), ttl_ms: int = 30_000, force: bool = False
+    ):
         ids = ",".join(str(key) for key in keys)
         args = ["", org, event_id.hex, amount, ttl_ms, int(force), ids, msgspec.json.encode(CONTEXT)]
         return run(scripts.RESERVE, hold_keys(self.number, org, keys), args)
@@ -110,7 +120,9 @@ class Shard:
     def release(self, event_id: uuid.UUID, *, org: int = ORG, keys: tuple[int, ...] = (KEY,)) -> str:
         return run(scripts.RELEASE, hold_keys(self.number, org, keys), ["", org, event_id.hex])[0].decode()
 
-    def settle(self, event_id: uuid.UUID, amount: int, *, held: int = 0, org: int = ORG, keys: tuple[int, ...] = (KEY,), late: bool = False) -> str:
+    def settle(
+        self, event_id: uuid.UUID, amount: int, *, held: int = 0, org: int = ORG, keys: tuple[int, ...] = (KEY,), late: bool = False
+    ) -> str:
         json = msgspec.json.encode(usage_event(event_id, amount, held=held, org=org, key=keys[0], shard=self.number))
         args = ["", org, event_id.hex, amount, ",".join(map(str, keys)), json, held, held - amount, int(late)]
         return run(scripts.SETTLE, close_keys(self.number, org, keys), args)[0].decode()

@@ -289,5 +289,3 @@ async def test_a_refused_overflow_is_a_clean_error(shard: Shard, connection: Mon
     assert await take(holds, 2**62)
     with pytest.raises(InsufficientCredit):
         await take(holds, 2**62)
-
-

@@ -29,7 +29,10 @@ def test_weeks_begin_on_monday_and_months_on_the_first() -> None:
 
 def test_the_scripts_count_periods_like_python(money_store: redis.Redis) -> None:
     head = RESERVE.text.partition("-- Check and take every scope")[0]
-    script = head + "local r = {} for day = tonumber(ARGV[1]), tonumber(ARGV[2]) do r[#r + 1] = week_of(day) r[#r + 1] = month_of(day) end return r"
+    script = (
+        head
+        + "local r = {} for day = tonumber(ARGV[1]), tonumber(ARGV[2]) do r[#r + 1] = week_of(day) r[#r + 1] = month_of(day) end return r"
+    )
     first, last = 0, 50_000  # 1970 to 2106: every leap-year rule
     numbers = money_store.eval(script, 0, first, last)
     expected = [number for day in range(first, last + 1) for number in periods_at(day * 86_400)[1:]]

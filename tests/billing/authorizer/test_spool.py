@@ -229,9 +229,7 @@ async def test_a_replay_of_a_dead_process_charges_each_event_once(
     assert path.exists()
 
 
-async def test_segments_wait_for_the_books(
-    shard: Shard, connection: MoneyConnection, make_holds: Make, books: Books
-) -> None:
+async def test_segments_wait_for_the_books(shard: Shard, connection: MoneyConnection, make_holds: Make, books: Books) -> None:
     shard.open(1_000)
     books.is_down = True
     holds = await make_holds(connection)
