@@ -1,0 +1,275 @@
+"""A running data plane over the real stores, in front of the simulated provider. One per test module; every test has its own organization."""
+
+import asyncio
+import dataclasses
+import datetime as dt
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import redis
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+
+from accounts import api_keys
+from accounts.models import ApiKey, Organization
+from billing import queries
+from billing.books import partitions, settlement, transfers
+from billing.money import NANOS_PER_USD
+from catalog.models import CatalogSnapshot
+from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
+from gateway.relay.config import RelayConfig
+from gateway.relay.exchange import Message, Receive, Send
+from gateway.relay.plane import DataPlane
+from tests.factories.people import OrganizationFactory, UserFactory
+
+PROMPT_PICOS, COMPLETION_PICOS = 2_500_000, 10_000_000  # $2.50 and $10 per million tokens
+
+
+class ServerThread:
+    """A uvicorn server on a free loopback port, in a thread."""
+
+    def __init__(self, app: Any) -> None:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", loop="uvloop", http="httptools"))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self._socket])), daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        while not self.server.started:
+            assert self._thread.is_alive()
+            self._thread.join(0.01)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self._thread.join(10)
+
+
+class PlaneApp:
+    """The data plane with the lifespan that ``gateway/asgi.py`` gives it."""
+
+    def __init__(self, config: RelayConfig) -> None:
+        self._config = config
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self.plane.app(scope, receive, send)
+            return
+        await receive()
+        self.plane = DataPlane(self._config)
+        await self.plane.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.plane.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
+    """Return models whose endpoints are the simulator in each wire format, and some that fail."""
+    paid = RateCard(rates={"input_tokens": PROMPT_PICOS, "output_tokens": COMPLETION_PICOS, "cache_read_tokens": 250_000})
+    dear = RateCard(rates={"input_tokens": 4 * PROMPT_PICOS, "output_tokens": 4 * COMPLETION_PICOS})
+    free = RateCard(rates={"input_tokens": 0, "output_tokens": 0})
+    hosts = {
+        "alpha": ("chat_completions", f"{simulator_url}/p/alpha/v1"),
+        "beta": ("chat_completions", f"{simulator_url}/p/beta/v1"),
+        "clio": ("messages", f"{simulator_url}/p/clio/v1"),
+        "gem": ("gemini", f"{simulator_url}/p/gem/v1beta"),
+        "dead": ("chat_completions", f"{dead_url}/v1"),
+    }
+    providers = {
+        slug: ProviderSpec(slug=slug, name=slug.title(), base_url=url, dialect=dialect, auth="none", mode="live")
+        for slug, (dialect, url) in hosts.items()
+    }
+    models, endpoints = {}, {}
+    for model_id, cards in {
+        "test/chat": {"alpha": paid, "beta": dear},
+        "test/claude": {"clio": paid},
+        "test/gemini": {"gem": paid},
+        "test/free": {"alpha": free},
+        "test/shaky": {"dead": paid, "beta": dear},
+        "test/dead": {"dead": paid},
+    }.items():
+        names = []
+        for slug, card in cards.items():
+            endpoint = EndpointSpec(
+                id=f"{model_id}@{slug}",
+                model=model_id,
+                provider=slug,
+                provider_model_id=f"{slug}-model",
+                tag=slug,
+                context_length=200_000,
+                max_output_tokens=16_000,
+                supported_parameters=frozenset(
+                    {"temperature", "tools", "tool_choice", "stop", "seed", "top_p", "response_format", "reasoning", "max_tokens"},
+                ),
+                price_version_id=len(endpoints) + 1,
+                price=card,
+                cost=card,
+                is_free=card is free,
+            )
+            endpoints[endpoint.id] = endpoint
+            names.append(endpoint.id)
+        models[model_id] = ModelSpec(
+            id=model_id,
+            canonical_slug=model_id,
+            name=model_id,
+            author="test",
+            type="chat",
+            description="A model for tests.",
+            created_s=1_700_000_000,
+            context_length=200_000,
+            max_output_tokens=16_000,
+            input_modalities=("text",),
+            output_modalities=("text",),
+            supported_parameters=("temperature", "tools"),
+            endpoints=tuple(names),
+        )
+    models["test/embed"] = dataclasses_replace(models["test/chat"], id="test/embed", type="embedding")
+    return Snapshot(
+        version=1, published_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), models=models, endpoints=endpoints, providers=providers, aliases={}
+    )
+
+
+def dataclasses_replace(model: ModelSpec, **changes: Any) -> ModelSpec:
+    return msgspec.structs.replace(model, **changes)
+
+
+@dataclasses.dataclass
+class Customer:
+    """An organization with one key, and the ways a test looks at its money. Amounts in nanos."""
+
+    stack: "Stack"
+    organization: Organization
+    key: ApiKey
+    secret: str
+
+    def post(self, **fields: Any) -> httpx.Response:
+        body = {"model": "test/chat", "messages": [{"role": "user", "content": "Say hello to the road."}], **fields}
+        return self.stack.client.post("/api/v1/chat/completions", json=body, headers=self.headers)
+
+    def stream(self, **fields: Any) -> list[dict[str, Any] | str]:
+        """Return the events of a streamed answer; comments as strings, the end mark as '[DONE]'."""
+        answer = self.post(stream=True, **fields)
+        assert answer.status_code == 200, answer.text
+        return read_events(answer.text)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.secret}"}
+
+    def balance_nanos(self) -> int:
+        return queries.balance(self.organization).available_nanos
+
+    def receipts(self) -> list[Any]:
+        """Book everything and return the receipts, newest first."""
+        settlement.settle_shard(shard=self.organization.shard, wait_s=5)
+        return queries.latest_requests(self.organization, limit=100)
+
+
+def read_events(text: str) -> list[dict[str, Any] | str]:
+    events: list[dict[str, Any] | str] = []
+    for block in text.split("\n\n"):
+        if block.startswith("data: "):
+            data = block.removeprefix("data: ")
+            events.append(data if data == "[DONE]" else msgspec.json.decode(data))
+        elif block:
+            events.append(block)
+    return events
+
+
+def cost_nanos(usage: dict[str, Any]) -> int:
+    """Return ``usage.cost`` exactly; JSON numbers arrive as floats, whose shortest decimal form is what was sent."""
+    return int(Decimal(repr(usage["cost"])) * NANOS_PER_USD)
+
+
+@dataclasses.dataclass
+class Stack:
+    """The running servers."""
+
+    client: httpx.Client
+    url: str
+    plane: DataPlane
+    simulator_url: str
+
+    def new_customer(self, *, credit_nanos: int = 10 * NANOS_PER_USD, **key_fields: Any) -> Customer:
+        owner = UserFactory()
+        organization = OrganizationFactory(owner=owner)
+        if credit_nanos:
+            transfers.grant(
+                organization=organization, amount_nanos=credit_nanos, reason="test", idempotency_key=f"test-{organization.public_id}", by=None
+            )
+        key, secret = api_keys.create(organization=organization, name="Test", by=owner, **key_fields)
+        return Customer(self, organization, key, secret)
+
+
+@pytest.fixture(scope="module")
+def stack(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    from gateway.simulator.app import app as simulator_app  # noqa: PLC0415 -- only where it runs
+
+    with django_db_blocker.unblock():
+        for url in (settings.REDIS_URL, settings.BROKER_REDIS_URL):
+            with redis.Redis.from_url(url) as store:
+                store.flushdb()
+        partitions.make_ahead()
+        simulator = ServerThread(simulator_app)
+        simulator.start()
+        closed = socket.socket()
+        closed.bind(("127.0.0.1", 0))
+        snapshot = make_snapshot(simulator.url, f"http://127.0.0.1:{closed.getsockname()[1]}")
+        CatalogSnapshot.objects.create(
+            version=1,
+            published_at=snapshot.published_at,
+            body=msgspec.msgpack.encode(snapshot),
+            digest="",
+            environment_digest="",
+            model_count=len(snapshot.models),
+            endpoint_count=len(snapshot.endpoints),
+            provider_count=len(snapshot.providers),
+        )
+        settlement.settle_due()  # begins the epochs
+        app = PlaneApp(
+            RelayConfig(
+                database_url=settings.DATABASE_URL,
+                redis_url=settings.REDIS_URL,
+                broker_redis_url=settings.BROKER_REDIS_URL,
+                secret_keys=(settings.SECRET_KEY,),
+                provider_credentials={},
+                public_url="https://tollway.example",
+                spool_dir=tmp_path_factory.mktemp("spool"),
+                body_max_bytes=1_000_000,
+                first_byte_timeout_s=3,
+                answer_timeout_s=5,
+                keepalive_s=0.4,
+            ),
+        )
+        server = ServerThread(app)
+        server.start()
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            while client.get("/api/v1/models").status_code != 200:
+                pass
+            yield Stack(client, server.url, app.plane, simulator.url)
+        server.stop()
+        simulator.stop()
+        closed.close()
+        # What was committed here must not be seen by the next module.
+        call_command("flush", interactive=False, verbosity=0)
+
+
+@pytest.fixture
+def customer(stack: Stack, django_db_blocker: Any) -> Iterator[Customer]:
+    with django_db_blocker.unblock():
+        yield stack.new_customer()
+
+
+@pytest.fixture
+def new_customer(stack: Stack, django_db_blocker: Any) -> Iterator[Callable[..., Customer]]:
+    with django_db_blocker.unblock():
+        yield stack.new_customer
