@@ -5,7 +5,7 @@ from typing import Final, cast
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from catalog import showcase
 from catalog.showcase import SORTS, Sort
@@ -24,7 +24,7 @@ _SORT_WORDS: Final = {
 }
 
 
-@require_GET
+@require_safe
 def list_models(request: HttpRequest) -> HttpResponse:
     """Show the models; search, type, order and page are in the address."""
     search = request.GET.get("q", "").strip()[:100]
@@ -55,7 +55,7 @@ def list_models(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@require_GET
+@require_safe
 def show_model(request: HttpRequest, model_id: str) -> HttpResponse:
     """Show a model with its endpoints and prices; other names of a model lead to its own."""
     snapshot = showcase.published()

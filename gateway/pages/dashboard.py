@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from accounts import queries as account_queries
 from accounts.middleware import OrganizationRequest, organization_required
@@ -28,7 +28,7 @@ def _balance_context(request: OrganizationRequest) -> dict[str, Any]:
 
 
 @never_cache
-@require_GET
+@require_safe
 @organization_required
 def show_dashboard(request: OrganizationRequest) -> HttpResponse:
     """Show everything."""
@@ -43,7 +43,7 @@ def show_dashboard(request: OrganizationRequest) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 @organization_required
 def balance_card(request: OrganizationRequest) -> HttpResponse:
     """Show the balance alone."""
@@ -51,7 +51,7 @@ def balance_card(request: OrganizationRequest) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 @organization_required
 def first_steps(request: OrganizationRequest) -> HttpResponse:
     """Show what is still to do before the first request has been answered; nothing afterwards."""

@@ -29,12 +29,7 @@ def example_model() -> str:
 
 def curl_line(*, secret: str = SECRET_VARIABLE, model: str | None = None) -> str:
     """Return the first request as one command of a shell."""
-    return (
-        f"curl {settings.PUBLIC_URL}/api/v1/chat/completions \\\n"
-        f'  -H "Authorization: Bearer {secret}" \\\n'
-        f'  -H "Content-Type: application/json" \\\n'
-        f"""  -d '{{"model": "{model or example_model()}", "messages": [{{"role": "user", "content": "Say hello"}}]}}'"""
-    )
+    return _CURL % (f"{settings.PUBLIC_URL}/api/v1", secret, model or example_model())
 
 
 def snippets(secret: str, *, is_management: bool = False) -> list[Snippet]:
@@ -53,6 +48,14 @@ def snippets(secret: str, *, is_management: bool = False) -> list[Snippet]:
         Snippet("snippet-javascript", "JavaScript", _JAVASCRIPT % (base_url, secret, model)),
     ]
 
+
+_CURL: Final = """curl %s/chat/completions \\
+  -H "Authorization: Bearer %s" \\
+  -H "Content-Type: application/json" \\
+  -d '{
+    "model": "%s",
+    "messages": [{"role": "user", "content": "Say hello"}]
+  }'"""
 
 _PYTHON: Final = """from openai import OpenAI
 

@@ -18,7 +18,7 @@ from catalog import showcase
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S: Final = 1.0
-_LAG_MS_MAX: Final = 60_000
+_LAG_S_MAX: Final = 60.0
 
 
 class NotReady(Exception):
@@ -68,9 +68,9 @@ def _check_shards() -> None:
 
 
 def _check_settlement() -> None:
-    lag_ms = max((live.stream_lag(shard=shard).oldest_ms for shard in live.shards_with_entries()), default=0)
-    if lag_ms > _LAG_MS_MAX:
-        msg = f"settlement is {lag_ms // 1000} s behind; is a Celery worker running?"
+    lag_s = live.stream_lag_s()
+    if lag_s > _LAG_S_MAX:
+        msg = f"settlement is {lag_s:.0f} s behind; is a Celery worker running?"
         raise NotReady(msg)
 
 

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import api_keys, permissions
 from accounts import queries as account_queries
@@ -94,7 +94,7 @@ def _done(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 @organization_required
 def list_keys(request: OrganizationRequest) -> HttpResponse:
     """Show all keys."""
@@ -102,7 +102,7 @@ def list_keys(request: OrganizationRequest) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 @organization_required
 def keys_table(request: OrganizationRequest) -> HttpResponse:
     """Show the table alone."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from catalog import showcase
 from gateway.pages.examples import curl_line
@@ -12,7 +12,7 @@ from gateway.pages.examples import curl_line
 _PRICES_SHOWN: Final = 10
 
 
-@require_GET
+@require_safe
 def show_landing(request: HttpRequest) -> HttpResponse:
     """Show the front page; every number on it is counted from the published catalog."""
     snapshot = showcase.published()

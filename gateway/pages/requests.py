@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from accounts import queries as account_queries
 from accounts.middleware import OrganizationRequest, organization_required
@@ -66,7 +66,7 @@ def _row(event: UsageEvent, key_name: str) -> RequestRow:
 
 
 @never_cache
-@require_GET
+@require_safe
 @organization_required
 def list_requests(request: OrganizationRequest) -> HttpResponse:
     """Show the latest hundred requests."""
@@ -75,7 +75,7 @@ def list_requests(request: OrganizationRequest) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 @organization_required
 def requests_table(request: OrganizationRequest) -> HttpResponse:
     """Show the table alone, short for the dashboard or long for the page of its own."""
@@ -84,7 +84,7 @@ def requests_table(request: OrganizationRequest) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 @organization_required
 def show_receipt(request: OrganizationRequest, generation: str) -> HttpResponse:
     """Show what one request cost and why; 404 for strangers."""

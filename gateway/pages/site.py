@@ -5,7 +5,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from gateway.context_processors import THEME_COOKIE, THEMES
 
@@ -37,13 +37,13 @@ def change_theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@require_GET
+@require_safe
 def robots(_request: HttpRequest) -> HttpResponse:
     """Keep crawlers out of everything that belongs to somebody."""
     return HttpResponse(_ROBOTS, content_type="text/plain; charset=utf-8")
 
 
-@require_GET
+@require_safe
 def design(request: HttpRequest) -> HttpResponse:
     """Show every component once, in development only."""
     if not settings.DEBUG:
