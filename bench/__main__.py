@@ -1,0 +1,58 @@
+"""``python -m bench``: measure and write docs/benchmarks.md; ``clients`` compares HTTP clients; ``profile`` shows where the time goes."""
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from bench.servers import BenchFailed
+from gateway.local.engines import EngineError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("run", "clients", "profile"), default="run", help="what to do (default: run)")
+    parser.add_argument("--quick", action="store_true", help="shorter phases, about 40 s; rough figures, not written to docs/")
+    parser.add_argument("--unpinned", action="store_true", help="let all processes share all cores")
+    parser.add_argument("--seconds", type=float, default=10.0, help="profile: for how long (default: 10)")
+    parser.add_argument("--streams", action="store_true", help="profile: streams instead of whole answers")
+    parser.add_argument("--python", default=sys.executable, help="clients: the interpreter that has the clients to compare")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md after a --quick run too")
+    return parser
+
+
+def main() -> int:
+    """Do what the command line says; return the exit status."""
+    options = _parser().parse_args()
+    console = Console(stderr=True)
+    try:
+        if options.what == "clients":
+            from bench.clients import compare  # noqa: PLC0415 -- each mode loads what it needs
+
+            compare(python=options.python, duration_s=2 if options.quick else 4, pinned=not options.unpinned, console=Console(width=200))
+        elif options.what == "profile":
+            from bench.profiling import profile  # noqa: PLC0415
+
+            profile(seconds=options.seconds, streams=options.streams, pinned=not options.unpinned, console=Console(width=200))
+        else:
+            return _run(options, console)
+    except (BenchFailed, EngineError) as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    from bench.report import render, write  # noqa: PLC0415
+    from bench.run import run  # noqa: PLC0415
+
+    figures = run(quick=options.quick, pinned=not options.unpinned, console=console)
+    print(render(figures))
+    if options.write or not options.quick:
+        for path in write(figures):
+            console.print(f"wrote {path}")
+    return 0 if figures.books is not None and figures.books.agree else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

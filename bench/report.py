@@ -1,0 +1,179 @@
+"""docs/benchmarks.md and its plot: what was measured, beside what was hoped for, and a line for every earlier run."""
+
+from pathlib import Path
+
+from bench.figures import Books, Figures, Load, Streaming
+from bench.machine import ROOT
+from bench.plot import draw
+from bench.run import GATEWAY, NGINX, UPSTREAM
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+PLOT = ROOT / "docs" / "benchmarks.svg"
+_HISTORY = "## History\n"
+_HISTORY_HEAD = (
+    "| when (UTC) | commit | requests/s | p50 added, 1 connection | added at a fifth, p50 / p99 | share of nginx | chunks/s "
+    "| settled/s | memory |\n|---|---|---|---|---|---|---|---|---|\n"
+)
+_MISSING = "–"
+
+
+def _ratio(part: float, whole: float) -> str:
+    return f"{part / whole:.3f}" if whole else _MISSING
+
+
+def _met(is_met: bool) -> str:  # noqa: FBT001 -- the only thing it says
+    return "yes" if is_met else "no"
+
+
+def render(figures: Figures) -> str:
+    """Return the page without its history."""
+    parts = [
+        "# Benchmarks",
+        "Written by `make bench`. Everything is switched on: authentication, hold, routing, metering, settlement, spool, stream, Celery, ledger.",
+        f"Measured {figures.when} UTC at commit {figures.commit or 'unknown'} on {figures.machine}. {figures.cores} "
+        f"Whole answers were asked for by {figures.driver}, the rest by `bench/drive.py`. One gateway process. Upstream, nginx and gateway were "
+        "measured in the same run, one after the other, so compare the ratios, not the figures of two machines.",
+        "Versions: " + ", ".join(f"{name} {version}" for name, version in figures.versions.items()) + ".",
+        "![Requests per second and latency](benchmarks.svg)",
+        "## Goals",
+        _goals(figures),
+        "## Whole answers",
+        _loads(figures),
+        "## Time added at a fifth of full load",
+        _fifth(figures),
+        "## Streams",
+        _streams(figures),
+        "## Memory and books",
+        _books(figures, figures.books),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _goals(figures: Figures) -> str:
+    best, fifth, direct = figures.best(GATEWAY), figures.fifth.get(GATEWAY), figures.fifth.get(UPSTREAM)
+    rows = ["| what | goal | measured | met |", "|---|---|---|---|"]
+    if best:
+        rows.append(f"| requests/s per process, whole answers | ≥ 4,000 | {best.per_s:,.0f} | {_met(best.per_s >= 4000)} |")  # noqa: PLR2004
+    if fifth and direct:
+        p50, p99 = fifth.p50_ms - direct.p50_ms, fifth.p99_ms - direct.p99_ms
+        rows.append(f"| added at a fifth of that, p50 | ≤ 0.6 ms | {p50:.2f} ms | {_met(p50 <= 0.6)} |")  # noqa: PLR2004
+        rows.append(f"| added at a fifth of that, p99 | ≤ 2 ms | {p99:.2f} ms | {_met(p99 <= 2)} |")  # noqa: PLR2004
+    relayed = max((one.chunks_per_s for one in figures.streams.get(GATEWAY, [])), default=0)
+    rows.append(f"| chunks relayed/s per process | ≥ 15,000 | {relayed:,.0f} | {_met(relayed >= 15_000)} |")  # noqa: PLR2004
+    books = figures.books
+    if books:
+        rows.append(
+            f"| events settled/s per Celery worker | ≥ 10,000 | {books.settled_per_s:,.0f} | {_met(books.settled_per_s >= 10_000)} |"
+        )
+        rows.append(f"| one receipt per answer, ledger balances | exactly | {_met(books.agree)} | {_met(books.agree)} |")
+    rows.append(
+        f"| memory of the process after the run | ≤ 150 MiB | {figures.rss_after_mib:.0f} MiB | {_met(figures.rss_after_mib <= 150)} |"
+    )
+    return "\n".join(rows)
+
+
+def _at(loads: list[Load], connections: int) -> Load | None:
+    return next((load for load in loads if load.connections == connections), None)
+
+
+def _loads(figures: Figures) -> str:
+    rows = [
+        "| connections | who | requests/s | of the upstream | of nginx | p50 ms | p99 ms | p50 added ms | CPU µs/request | failures |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for connections in sorted({load.connections for loads in figures.loads.values() for load in loads}):
+        direct = _at(figures.loads.get(UPSTREAM, []), connections)
+        nginx = _at(figures.loads.get(NGINX, []), connections)
+        for who in (UPSTREAM, NGINX, GATEWAY):
+            load = _at(figures.loads.get(who, []), connections)
+            if load is None:
+                continue
+            to_direct = _ratio(load.per_s, direct.per_s) if direct else _MISSING
+            to_nginx = _ratio(load.per_s, nginx.per_s) if nginx and who == GATEWAY else ""
+            added = f"{load.p50_ms - direct.p50_ms:.2f}" if direct and who != UPSTREAM else ""
+            rows.append(
+                f"| {connections} | {who} | {load.per_s:,.0f} | {to_direct} | {to_nginx} | {load.p50_ms:.2f} | {load.p99_ms:.2f} "
+                f"| {added} | {load.cpu_us or '':{'.0f' if load.cpu_us else ''}} | {load.failures} |"
+            )
+    return "\n".join(rows)
+
+
+def _fifth(figures: Figures) -> str:
+    direct = figures.fifth.get(UPSTREAM)
+    if direct is None:
+        return ""
+    rows = [
+        f"A fixed rate of {direct.per_s:,.0f} requests/s, sent whether or not earlier ones were answered.\n",
+        "| who | p50 ms | p99 ms | added p50 ms | added p99 ms |",
+        "|---|---|---|---|---|",
+    ]
+    for who, load in figures.fifth.items():
+        added = f"{load.p50_ms - direct.p50_ms:.2f} | {load.p99_ms - direct.p99_ms:.2f}" if who != UPSTREAM else " | "
+        rows.append(f"| {who} | {load.p50_ms:.2f} | {load.p99_ms:.2f} | {added} |")
+    return "\n".join(rows)
+
+
+def _streams(figures: Figures) -> str:
+    rows = [
+        "The delay of a chunk is from the upstream's write to the client's read. The last row offers more than can be relayed.\n",
+        "| streams | who | chunks/s offered | chunks/s relayed | first byte p50 / p99 ms | delay p50 / p99 ms | CPU µs/chunk | failures |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    upstream, gateway = figures.streams.get(UPSTREAM, []), figures.streams.get(GATEWAY, [])
+    pairs: list[tuple[str, Streaming]] = []
+    for number in range(max(len(upstream), len(gateway))):
+        pairs += [(who, runs[number]) for who, runs in ((UPSTREAM, upstream), (GATEWAY, gateway)) if number < len(runs)]
+    for who, one in pairs:
+        cpu = f"{one.cpu_us:.0f}" if one.cpu_us else ""
+        rows.append(
+            f"| {one.streams} | {who} | {one.offered_per_s:,.0f} | {one.chunks_per_s:,.0f} | {one.first_p50_ms:.2f} / {one.first_p99_ms:.2f} "
+            f"| {one.delay_p50_ms:.2f} / {one.delay_p99_ms:.2f} | {cpu} | {one.failures} |"
+        )
+    return "\n".join(rows)
+
+
+def _books(figures: Figures, books: Books | None) -> str:
+    if books is None:
+        return ""
+    verdict = "balance" if books.verify_exit == 0 else f"**do not balance**: {books.verify_says}"
+    cut = f" (wrk leaves up to {books.cut_off} answers unread when it stops; they are charged all the same)" if books.cut_off else ""
+    return (
+        f"Resident memory of the worker: {figures.rss_before_mib:.0f} MiB after the warm-up, {figures.rss_after_mib:.0f} MiB after "
+        f"{books.receipts:,} requests.\n\n"
+        f"Clients read {books.answers:,} answers to their end; PostgreSQL has {books.receipts:,} receipts{cut}. They come to "
+        f"{books.charged_nanos:,} nanos; all whole answers cost the same ({books.distinct_amounts} distinct amount). `verify_ledger`: the books "
+        f"{verdict}.\n\nA backlog of {books.backlog:,} events, let grow while the Celery worker was stopped, was booked at "
+        f"{books.settled_per_s:,.0f} events/s."
+    )
+
+
+def _history_line(figures: Figures) -> str:
+    best, one = figures.best(GATEWAY), _at(figures.loads.get(GATEWAY, []), 1)
+    direct_one = _at(figures.loads.get(UPSTREAM, []), 1)
+    nginx = figures.best(NGINX)
+    fifth, direct = figures.fifth.get(GATEWAY), figures.fifth.get(UPSTREAM)
+    added = f"{fifth.p50_ms - direct.p50_ms:.2f} / {fifth.p99_ms - direct.p99_ms:.2f} ms" if fifth and direct else _MISSING
+    chunks = max((stream.chunks_per_s for stream in figures.streams.get(GATEWAY, [])), default=0)
+    cells = (
+        figures.when + (" (quick)" if figures.quick else ""),
+        figures.commit or _MISSING,
+        f"{best.per_s:,.0f}" if best else _MISSING,
+        f"{one.p50_ms - direct_one.p50_ms:.2f} ms" if one and direct_one else _MISSING,
+        added,
+        _ratio(best.per_s, nginx.per_s) if best and nginx else _MISSING,
+        f"{chunks:,.0f}",
+        f"{figures.books.settled_per_s:,.0f}" if figures.books else _MISSING,
+        f"{figures.rss_after_mib:.0f} MiB",
+    )
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def write(figures: Figures, *, page: Path = PAGE, plot: Path = PLOT) -> tuple[Path, Path]:
+    """Write the page and the plot; earlier history lines stay. Returns both paths."""
+    old = page.read_text(encoding="utf-8") if page.exists() else ""
+    _, _, history = old.partition(_HISTORY)
+    earlier = history.replace(_HISTORY_HEAD, "").strip("\n")
+    lines = _history_line(figures) + (earlier + "\n" if earlier else "")
+    page.write_text(f"{render(figures)}\n{_HISTORY}\n{_HISTORY_HEAD}{lines}", encoding="utf-8")
+    draw(figures, plot)
+    return page, plot
