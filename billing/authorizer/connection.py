@@ -1,7 +1,8 @@
 """One connection of a process to the money store (Redis or Valkey): every command of an event-loop turn leaves in one write.
 
 Replies come back in the order of the commands, so waiting callers stand in a queue. One watchdog serves all time-outs: when the
-oldest call is overdue, nothing behind it can be answered either, so the whole connection is dropped and every caller told.
+server is silent although calls wait, nothing behind the oldest can be answered either, so the whole connection is dropped and every
+caller told.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ _SCHEMES = {"redis", "rediss", "unix"}
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
 _GRACE_S = 0.01
+# A server that answers, but slowly, gets this many time-outs for a call: dropping it would only add the work of coming back.
+_SLOW_FACTOR = 4
 # Above this many waiting calls the store is not keeping up; more would only grow memory.
 _PENDING_MAX = 200_000
 # Errors that speak of the server's state and not of the call.
@@ -85,8 +88,9 @@ class _Link(asyncio.Protocol):
 class MoneyConnection:
     """The process's one connection. Calls return futures at once; await them or attach a callback.
 
-    A call fails with MoneyStoreDown when there is no connection, when it breaks, or after ``timeout_s``; then its effect is unknown.
-    It fails with MoneyStoreError when the server refuses it. Nothing is ever sent twice, except a script the server did not know.
+    A call fails with MoneyStoreDown when there is no connection, when it breaks, or when the server is silent for ``timeout_s`` (or
+    behind by four times that); then its effect is unknown. It fails with MoneyStoreError when the server refuses it. Nothing is ever
+    sent twice, except a script that the server did not know.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 0.25) -> None:
@@ -104,6 +108,7 @@ class MoneyConnection:
         self._run_listeners: list[Callable[[str], None]] = []
         self._pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)  # its stub knows 1-tuples only
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._heard_s = 0.0
 
     def on_new_run(self, listener: Callable[[str], None]) -> None:
         """Call ``listener(run_id)`` at each connection to a server process that was not the last one, before any other call."""
@@ -165,6 +170,7 @@ class MoneyConnection:
         if link is not self._link:
             return
         reader, pending = self._reader, self._pending
+        self._heard_s = self._loop.time()  # type: ignore[union-attr]  # connected, so started
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not False:
@@ -191,25 +197,27 @@ class MoneyConnection:
             down = message.startswith(_UNAVAILABLE)
             call.future.set_exception(MoneyStoreDown(f"the money store answered: {message}") if down else MoneyStoreError(message))
 
-    def _watch(self) -> None:
-        """Drop the connection if the oldest call is overdue; after a grace, because a busy loop may not have read the reply yet."""
-        self._watchdog = None
-        if not self._pending:
-            return
-        loop = asyncio.get_running_loop()
-        overdue_s = loop.time() - self._pending[0].sent_s - self.timeout_s
-        if overdue_s < 0:
-            self._watchdog = loop.call_later(-overdue_s + 0.001, self._watch)
-        else:
-            self._watchdog = loop.call_later(_GRACE_S, self._judge, self._pending[0])
+    def _overdue_s(self) -> float:
+        """How long the server has been silent for too long, or the oldest call waits for too long; below zero if neither."""
+        now_s, sent_s = asyncio.get_running_loop().time(), self._pending[0].sent_s
+        return max(now_s - max(sent_s, self._heard_s) - self.timeout_s, now_s - sent_s - self.timeout_s * _SLOW_FACTOR)
 
-    def _judge(self, oldest: _Call) -> None:
-        if self._pending and self._pending[0] is oldest and self._link is not None:
-            logger.error("money_store_timeout timeout_s=%s pending=%s", self.timeout_s, len(self._pending))
-            self._watchdog = None
-            self._drop(self._link, f"the money store did not answer within {self.timeout_s} s")
-        else:
+    def _watch(self) -> None:
+        """Look again when the present silence would be too long."""
+        self._watchdog = None
+        if self._pending:
+            overdue_s = self._overdue_s()
+            # After a grace, because a busy loop may not have read what has arrived.
+            wait_s, look = (-overdue_s + 0.001, self._watch) if overdue_s < 0 else (_GRACE_S, self._judge)
+            self._watchdog = asyncio.get_running_loop().call_later(wait_s, look)
+
+    def _judge(self) -> None:
+        if not self._pending or self._link is None or self._overdue_s() < 0:
             self._watch()
+            return
+        logger.error("money_store_timeout timeout_s=%s pending=%s", self.timeout_s, len(self._pending))
+        self._watchdog = None
+        self._drop(self._link, f"the money store did not answer within {self.timeout_s} s")
 
     def _drop(self, link: _Link, reason: str) -> None:
         if link is not self._link:
