@@ -157,10 +157,7 @@ def announce(*, key_id: int) -> None:
         pipeline.set(broker.entry_name(api_key.hash), entry, ex=broker.ENTRY_TTL_S)
         pipeline.publish(broker.CHANNEL, api_key.hash)
         pipeline.execute()
-    # Every receiver hears of it, also when one before it fails.
-    for _, failure in signals.key_changed.send_robust(sender=ApiKey, api_key=api_key):
-        if isinstance(failure, Exception):
-            raise failure
+    signals.key_changed.send(sender=ApiKey, api_key=api_key)
 
 
 def caller_of(api_key: ApiKey) -> Caller:
@@ -184,8 +181,10 @@ def _announce_or_leave(key_id: int) -> None:
     # periodic publisher (billing.limits) repeats the announcement.
     try:
         announce(key_id=key_id)
-    except Exception:
-        logger.exception("key %s is stored but not announced yet; the periodic publisher repeats it", key_id)
+    except Exception as error:  # noqa: BLE001 -- whatever a receiver raises; no trace, since a store that is not open yet is no fault
+        logger.warning(
+            "key %s is stored but not announced yet (%s: %s); the periodic publisher repeats it", key_id, type(error).__name__, error
+        )
 
 
 def _lock(api_key: ApiKey) -> ApiKey:

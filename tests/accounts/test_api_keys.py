@@ -8,6 +8,7 @@ from accounts.api_keys import BadKeyField, UnknownKey
 from accounts.models import ApiKey, AuditEvent, Membership, Role, User
 from accounts.permissions import NotPermitted
 from accounts.types import Caller
+from billing.books import rebuild
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 
@@ -164,6 +165,7 @@ def test_after_commit_the_broker_holds_the_caller_and_the_signal_is_sent(
     make_organization, broker, heard, django_capture_on_commit_callbacks
 ):
     organization, owner = make_organization("ours")
+    rebuild.rebuild_shard(shard=organization.shard)
     expires_at = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
     with django_capture_on_commit_callbacks(execute=True):
         api_key, _ = api_keys.create(organization=organization, name="k", by=owner, expires_at=expires_at)
@@ -177,6 +179,14 @@ def test_after_commit_the_broker_holds_the_caller_and_the_signal_is_sent(
         api_keys.delete(api_key=api_key, by=owner)
     assert broker.get(f"key:{api_key.hash}") == b"deleted"
     assert heard == [(api_key.pk, 1, False), (api_key.pk, 2, False), (api_key.pk, 3, True)]
+
+
+def test_an_announcement_to_an_open_store_marks_the_version_published(make_organization, django_capture_on_commit_callbacks):
+    organization, owner = make_organization("ours")
+    rebuild.rebuild_shard(shard=organization.shard)
+    with django_capture_on_commit_callbacks(execute=True):
+        api_key, _ = api_keys.create(organization=organization, name="k", by=owner)
+    assert ApiKey.objects.get(pk=api_key.pk).published_version == 1
 
 
 def test_nothing_is_announced_before_commit(make_organization, broker, heard, django_capture_on_commit_callbacks):
