@@ -11,8 +11,18 @@ from gateway.relay.estimate import HoldPlan, plan_hold
 from gateway.relay.generation import Generation
 
 
-def _refused(error: InsufficientCredit, plan: HoldPlan, public_url: str) -> ApiError:
-    need, have = usd_text(plan.amount_nanos), usd_text(error.available_nanos)
+class _Unaffordable(Exception):
+    """No candidate can be paid. ``need_nanos`` is the smallest hold that was refused."""
+
+    def __init__(self, refusal: InsufficientCredit, need_nanos: int) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+        self.need_nanos = need_nanos
+
+
+def _refused(unaffordable: _Unaffordable, public_url: str) -> ApiError:
+    error = unaffordable.refusal
+    need, have = usd_text(unaffordable.need_nanos), usd_text(error.available_nanos)
     metadata = {"required_usd": need, "available_usd": have, "provider_name": None}
     if error.scope == "key":
         return OutOfCredit(
@@ -35,21 +45,11 @@ class Cashier:
         self._config = config
 
     async def reserve(self, generation: Generation) -> None:
-        """Hold the upper bound for the first candidate. Raises: OutOfCredit, Unauthorized, Unavailable."""
-        candidate = generation.route.candidates[0]
-        tokens = self._config.hold_output_tokens
-        plan = plan_hold(generation.request, candidate.endpoint, default_output_tokens=tokens)
+        """Hold the upper bound for the first candidate that can be paid. Raises: OutOfCredit, Unauthorized, Unavailable."""
         try:
-            try:
-                await self._take(generation, candidate, plan)
-            except InsufficientCredit:
-                modest = plan_hold(generation.request, candidate.endpoint, default_output_tokens=tokens, modest=True)
-                if modest.cap_tokens is None or modest.amount_nanos >= plan.amount_nanos:
-                    raise
-                plan = modest
-                await self._take(generation, candidate, plan)
-        except InsufficientCredit as error:
-            raise _refused(error, plan, self._config.public_url) from error
+            await self._take_first_affordable(generation)
+        except _Unaffordable as error:
+            raise _refused(error, self._config.public_url) from error
         except InvalidKey as error:
             raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from error
         except KeyDisabled as error:
@@ -62,6 +62,29 @@ class Cashier:
                 retry_after_s=error.retry_after_s,
                 remedy="Send the request again after the time in Retry-After.",
             ) from error
+
+    async def _take_first_affordable(self, generation: Generation) -> None:
+        """Try the first candidate, then the cheapest, then both with a capped answer; each only if it needs less than what was refused."""
+        candidates, tokens = generation.route.candidates, self._config.hold_output_tokens
+        first = candidates[0]
+        refusal: InsufficientCredit | None = None
+        need_nanos = 0
+        for modest in (False, True):
+            for candidate in (first, min(candidates, key=lambda one: one.blended_picos)):
+                plan = plan_hold(generation.request, candidate.endpoint, default_output_tokens=tokens, modest=modest)
+                if refusal is not None and plan.amount_nanos >= need_nanos:
+                    continue
+                try:
+                    await self._take(generation, candidate, plan)
+                except InsufficientCredit as error:
+                    refusal, need_nanos = error, plan.amount_nanos
+                    continue
+                if candidate is not first:
+                    candidates.remove(candidate)
+                    candidates.insert(0, candidate)
+                return
+        assert refusal is not None  # noqa: S101 -- the loop returned or was refused
+        raise _Unaffordable(refusal, need_nanos)
 
     async def _take(self, generation: Generation, candidate: Candidate, plan: HoldPlan) -> None:
         endpoint, request = candidate.endpoint, generation.request

@@ -41,4 +41,6 @@ def make_candidate(
         mode="live",
         data_policy=data_policy or {},
     )
-    return Candidate(endpoint, Host(spec, spec.base_url, "", simulated=False), 3 * prompt_usd_per_million * 1_000_000 + completion * 1_000_000)
+    return Candidate(
+        endpoint, Host(spec, spec.base_url, "", simulated=False), 3 * prompt_usd_per_million * 1_000_000 + completion * 1_000_000
+    )

@@ -152,7 +152,13 @@ class Customer:
     secret: str
 
     def post(self, **fields: Any) -> httpx.Response:
-        body = {"model": "test/chat", "messages": [{"role": "user", "content": "Say hello to the road."}], **fields}
+        # In order, so that the draw by price does not decide what a test sees.
+        body = {
+            "model": "test/chat",
+            "messages": [{"role": "user", "content": "Say hello to the road."}],
+            "provider": {"order": ["alpha"]},
+            **fields,
+        }
         return self.stack.client.post("/api/v1/chat/completions", json=body, headers=self.headers)
 
     def stream(self, **fields: Any) -> list[dict[str, Any] | str]:
@@ -204,7 +210,11 @@ class Stack:
         organization = OrganizationFactory(owner=owner)
         if credit_nanos:
             transfers.grant(
-                organization=organization, amount_nanos=credit_nanos, reason="test", idempotency_key=f"test-{organization.public_id}", by=None
+                organization=organization,
+                amount_nanos=credit_nanos,
+                reason="test",
+                idempotency_key=f"test-{organization.public_id}",
+                by=None,
             )
         key, secret = api_keys.create(organization=organization, name="Test", by=owner, **key_fields)
         return Customer(self, organization, key, secret)

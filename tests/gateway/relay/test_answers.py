@@ -10,7 +10,6 @@ from gateway.simulator.tokens import count_tokens
 from tests.gateway.relay.conftest import COMPLETION_PICOS, PROMPT_PICOS, cost_nanos
 
 
-
 def priced(usage, *, factor=1):
     picos = factor * (usage["prompt_tokens"] * PROMPT_PICOS + usage["completion_tokens"] * COMPLETION_PICOS)
     return (picos + 500) // 1000
@@ -214,10 +213,22 @@ def test_without_max_tokens_a_low_balance_caps_the_answer_instead_of_refusing_it
 def test_tools_are_called_with_arguments_that_parse(customer):
     tool = {
         "type": "function",
-        "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}},
+        "function": {
+            "name": "get_weather",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
     }
 
     choice = customer.post(tools=[tool]).json()["choices"][0]
 
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
+def test_an_endpoint_that_cannot_be_paid_gives_way_to_a_cheaper_one(new_customer):
+    # Beta comes first and needs 16.4 cents and more for 4,096 tokens; Alpha needs a quarter of that.
+    customer = new_customer(credit_nanos=NANOS_PER_USD // 20)
+
+    body = customer.post(max_tokens=4096, provider={"order": ["beta"]}).json()
+
+    assert body["provider"] == "Alpha"

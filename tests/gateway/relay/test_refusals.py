@@ -124,7 +124,9 @@ def test_a_body_over_the_cap_is_a_413_with_and_without_its_length_announced(cust
     body = json.dumps({"model": "test/chat", "messages": [{"role": "user", "content": "x" * 1_000_001}]}).encode()
 
     announced = customer.stack.client.post("/api/v1/chat/completions", content=body, headers=customer.headers)
-    pieces = customer.stack.client.post("/api/v1/chat/completions", content=iter([body[:500_000], body[500_000:]]), headers=customer.headers)
+    pieces = customer.stack.client.post(
+        "/api/v1/chat/completions", content=iter([body[:500_000], body[500_000:]]), headers=customer.headers
+    )
 
     assert (announced.status_code, pieces.status_code) == (413, 413)
     assert error_of(announced)["metadata"]["error_type"] == "payload_too_large"
@@ -159,7 +161,11 @@ def test_refusals_leave_no_receipt_and_no_hold(customer):
 def test_browsers_may_call_from_anywhere(stack):
     answer = stack.client.options(
         "/api/v1/chat/completions",
-        headers={"Origin": "https://app.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"},
+        headers={
+            "Origin": "https://app.example",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization",
+        },
     )
 
     assert answer.status_code == 204

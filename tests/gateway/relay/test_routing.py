@@ -150,7 +150,9 @@ def test_only_fields_that_an_endpoint_must_know_count_as_parameters():
 
 
 def test_preferences_are_read_exactly():
-    wish = read_preferences({"max_price": {"prompt": "0.075", "completion": 1}, "sort": {"by": "price", "partition": "none"}, "only": ["OpenAI"]})
+    wish = read_preferences(
+        {"max_price": {"prompt": "0.075", "completion": 1}, "sort": {"by": "price", "partition": "none"}, "only": ["OpenAI"]}
+    )
 
     assert wish == Preferences(max_prompt_picos=75_000, max_completion_picos=1_000_000, sort="price", only=("openai",))
 

@@ -1,5 +1,7 @@
 """The event-stream decoder: every legal framing, every chunk border, and a bound."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +57,7 @@ def test_borders_of_pieces_never_change_the_events(events, ending, bom, comments
     stream = (b"\xef\xbb\xbf" if bom else b"") + "".join(line + ending for line in lines).encode()
     borders = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=20)))
     edges = [0, *borders, len(stream)]
-    pieces = [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [stream[start:end] for start, end in pairwise(edges)]
     assert decode_all(*pieces) == [SseEvent(name, "\n".join(values).encode()) for name, values in events]
 
 
@@ -74,8 +76,12 @@ def test_a_stream_that_ends_without_its_blank_line_gives_its_last_event_at_the_e
 def test_an_event_larger_than_the_bound_is_refused(pieces):
     decoder = SseDecoder(max_event_bytes=100)
     with pytest.raises(SseTooLarge):
-        for piece in pieces:
-            decoder.feed(piece)
+        _feed_all(decoder, pieces)
+
+
+def _feed_all(decoder: SseDecoder, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        decoder.feed(piece)
 
 
 def test_many_small_events_never_add_up_to_the_bound():

@@ -32,7 +32,9 @@ def test_a_stream_ends_with_its_finish_reason_then_usage_once_then_done(customer
     assert events[-1] == "[DONE]"
     assert chunks[-1]["choices"] == []
     assert [chunk for chunk in chunks if "usage" in chunk] == [chunks[-1]]
-    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks if chunk["choices"] and chunk["choices"][0].get("finish_reason")] == ["stop"]
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks if chunk["choices"] and chunk["choices"][0].get("finish_reason")] == [
+        "stop"
+    ]
     usage = chunks[-1]["usage"]
     assert cost_nanos(usage) == priced(usage) > 0
     assert before - customer.balance_nanos() == cost_nanos(usage)
