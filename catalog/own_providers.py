@@ -26,10 +26,10 @@ from catalog.prices import WantedPrice, append_changes
 from catalog.pricing import is_priced
 from catalog.types import Dialect, ModelType
 
-_PARAMETERS: Final = [
+_PARAMETERS: Final = (
     "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "min_p", "presence_penalty", "repetition_penalty", "response_format",
     "seed", "stop", "temperature", "tool_choice", "tools", "top_k", "top_logprobs", "top_p",
-]  # fmt: skip
+)  # fmt: skip
 
 
 class NameTaken(Exception):
@@ -52,8 +52,8 @@ class OwnModel(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     type: ModelType = "chat"
     context_length: int | None = None
     max_output_tokens: int | None = None
-    input_modalities: list[str] = ["text"]
-    supported_parameters: list[str] = _PARAMETERS
+    input_modalities: list[str] = msgspec.field(default_factory=lambda: ["text"])
+    supported_parameters: list[str] = msgspec.field(default_factory=lambda: list(_PARAMETERS))
     price: PriceEntry
 
 
