@@ -27,7 +27,8 @@ from gateway.local.running import publish_running
 from gateway.local.supervisor import Program, Supervisor, echo_to_terminal
 
 _DATABASE = "tollway"
-_READY_WITHIN_S = 120.0
+_READY_WITHIN_S = 180.0
+_ASK_EVERY_S = 0.5
 _ENGINE_CHECK_EVERY_S = 0.5
 
 
@@ -39,7 +40,7 @@ def run(configuration: Configuration, progress: Progress) -> None:
     """Start everything, say how to use it, and serve until a signal. Raises: CannotStart, EngineError."""
     data = configuration.data
     data.mkdir(parents=True, exist_ok=True)
-    with _hold(data / "lock"), Supervisor(log_folder=data / "logs", echo=echo_to_terminal) as supervisor:
+    with _hold(data / "lock"), Supervisor(log_folder=data / "logs") as supervisor:
         _require_free(configuration)
         progress.begin("starting PostgreSQL and Valkey")
         engines = _make_engines(configuration)
@@ -57,6 +58,7 @@ def run(configuration: Configuration, progress: Progress) -> None:
             if not supervisor.is_stopping:
                 progress.finish()
                 progress.show_welcome(configuration, access)
+                supervisor.echo = echo_to_terminal
                 supervisor.serve(until=_keep_alive(engines))
             progress.say("Stopping …")
         finally:
@@ -200,7 +202,16 @@ def _start_programs(
 
 
 def _await_ready(configuration: Configuration, supervisor: Supervisor) -> None:
-    if supervisor.serve(until=lambda: _fetch_readiness(configuration)[0], timeout_s=_READY_WITHIN_S) or supervisor.is_stopping:
+    asked_at_s = 0.0
+
+    def is_ready() -> bool:
+        nonlocal asked_at_s
+        if time.monotonic() - asked_at_s < _ASK_EVERY_S:
+            return False
+        asked_at_s = time.monotonic()
+        return _fetch_readiness(configuration)[0]
+
+    if supervisor.serve(until=is_ready, timeout_s=_READY_WITHIN_S) or supervisor.is_stopping:
         return
     raise CannotStart(
         f"Not ready after {_READY_WITHIN_S:.0f} s. {_fetch_readiness(configuration)[1]}\n"

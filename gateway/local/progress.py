@@ -54,8 +54,7 @@ class Progress:
             f"Operator    {configuration.public_url}/operator/",
             f"  login     {access['TOLLWAY_ADMIN_EMAIL']}  {access['TOLLWAY_ADMIN_PASSWORD']}",
             f"API         {base}",
-            f"  key       {access['TOLLWAY_API_KEY']}",
-            f"All of it   {configuration.data / 'demo.env'}",
+            f"Keys        {configuration.data / 'demo.env'}",
             f"Logs        {configuration.data / 'logs'}",
         ]
         self._console.print(Panel(Text("\n".join(lines), overflow="fold"), title="Tollway runs. Ctrl-C stops it.", expand=False))

@@ -52,13 +52,14 @@ class _Child:
 class Supervisor:
     """Use as a context: signals are caught inside, and leaving it stops every child. All times are monotonic seconds."""
 
-    def __init__(self, *, log_folder: Path, echo: Callable[[str, bytes], None]) -> None:
+    def __init__(self, *, log_folder: Path) -> None:
         self._log_folder = log_folder
-        self._echo = echo
         self._children: dict[str, _Child] = {}
         self._selector = selectors.DefaultSelector()
         self._old_handlers: dict[int, object] = {}
         self.stop_signals = 0
+        # Gets (name, line) of everything that is also written to the log folder.
+        self.echo: Callable[[str, bytes], None] | None = None
 
     def __enter__(self) -> Self:
         self._log_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -200,7 +201,8 @@ class Supervisor:
                 path = self._log_folder / f"{child.program.name}.log"
                 path.replace(path.with_suffix(".log.1"))
                 child.log = self._open_log(child.program.name)
-        self._echo(child.program.name, line)
+        if self.echo:
+            self.echo(child.program.name, line)
 
     def _open_log(self, name: str) -> IO[bytes]:
         return (self._log_folder / f"{name}.log").open("ab")
