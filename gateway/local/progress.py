@@ -3,7 +3,6 @@
 import time
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.text import Text
 
 from gateway.local.configuration import Configuration
@@ -46,25 +45,25 @@ class Progress:
 
     def show_welcome(self, configuration: Configuration, access: dict[str, str]) -> None:
         """Show how to use what has started."""
-        base = access["TOLLWAY_BASE_URL"]
+        base, key = access["TOLLWAY_BASE_URL"], access["TOLLWAY_API_KEY"]
         model = _LOCAL_MODEL if configuration.wants_model else _SIMULATED_MODEL
         lines = [
-            f"Dashboard   {configuration.public_url}/dashboard",
-            f"  login     {access['TOLLWAY_EMAIL']}  {access['TOLLWAY_PASSWORD']}",
-            f"Operator    {configuration.public_url}/operator/",
-            f"  login     {access['TOLLWAY_ADMIN_EMAIL']}  {access['TOLLWAY_ADMIN_PASSWORD']}",
-            f"API         {base}",
-            f"Keys        {configuration.data / 'demo.env'}",
-            f"Logs        {configuration.data / 'logs'}",
+            "",
+            f"Dashboard  {configuration.public_url}/dashboard",
+            f"           {access['TOLLWAY_EMAIL']}  {access['TOLLWAY_PASSWORD']}",
+            f"Operator   {configuration.public_url}/operator/",
+            f"           {access['TOLLWAY_ADMIN_EMAIL']}  {access['TOLLWAY_ADMIN_PASSWORD']}",
+            f"API        {base}",
+            f"           {key}",
+            f"Files      {configuration.data / 'demo.env'} has all of this, {configuration.data / 'logs'} the logs",
+            "",
+            "Try it:",
+            f"curl {base}/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\",
+            f"""  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'""",
+            "",
+            "Ctrl-C stops everything; the data stays.",
         ]
-        self._console.print(Panel(Text("\n".join(lines), overflow="fold"), title="Tollway runs. Ctrl-C stops it.", expand=False))
-        body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'
-        command = (
-            f"curl {base}/chat/completions -H 'Authorization: Bearer {access['TOLLWAY_API_KEY']}' "
-            f"-H 'Content-Type: application/json' -d '{body}'"
-        )
-        self._console.print(Text("Try it:"))
-        self._console.print(Text(command), soft_wrap=True)
+        self.say("\n".join(lines))
 
     def _close_step(self) -> None:
         self._status.stop()
