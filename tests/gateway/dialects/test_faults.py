@@ -93,10 +93,18 @@ def test_the_wait_that_a_provider_asks_for_is_read(headers, body, wait_s):
 @pytest.mark.parametrize(
     "secret",
     [
-        "sk-proj-AbC123xyz456", "sk-ant-api03-aaaaBBBBcccc", "sk-abc***********wxyz", "AIzaSyA1234567890abcdefg", "gsk_1234567890abcdef",
-        "xai-1234567890abcdef", "Bearer abc.def.ghi", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "hf_AbCdEfGhIjKl", "nvapi-1234567890",
+        "sk-proj-AbC123xyz456",
+        "sk-ant-api03-aaaaBBBBcccc",
+        "sk-abc***********wxyz",
+        "AIzaSyA1234567890abcdefg",
+        "gsk_1234567890abcdef",
+        "xai-1234567890abcdef",
+        "Bearer abc.def.ghi",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc",
+        "hf_AbCdEfGhIjKl",
+        "nvapi-1234567890",
     ],
-)  # fmt: skip
+)
 def test_nothing_that_looks_like_a_credential_is_passed_on(secret):
     for message in (f"Incorrect API key provided: {secret}.", f"bad key {secret} in request", f"https://x.example/v1?key={secret}&a=1"):
         fault = fault_from_status(400, NO_HEADERS, msgspec.json.encode(openai(message, code=secret)))
@@ -116,8 +124,18 @@ def test_any_body_with_any_status_makes_a_fault(status, body):
     assert fault.message
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
-    st.sampled_from(["error", "message", "code", "type", "status", "detail", "details", "retryDelay"]), inner, max_size=4), max_leaves=8))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(
+                st.sampled_from(["error", "message", "code", "type", "status", "detail", "details", "retryDelay"]), inner, max_size=4
+            )
+        ),
+        max_leaves=8,
+    )
+)
 def test_any_json_makes_a_fault(value):
     fault = fault_from_status(500, NO_HEADERS, msgspec.json.encode(value))
     assert fault.status in (502, 503, 504, 429, 400, 412, 413, 422, 404)

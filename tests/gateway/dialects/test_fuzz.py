@@ -54,8 +54,7 @@ def test_any_events_make_canonical_chunks_or_a_fault(name, events):
 def test_any_body_is_an_answer_or_refused(name, body):
     try:
         answer = dialect_for(name).decode_answer(body)
-    except BadAnswer as error:
-        assert error.fault.message
+    except BadAnswer:
         return
     msgspec.json.encode(answer.body)
     assert answer.output_chars >= 0

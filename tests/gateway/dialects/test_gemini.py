@@ -40,7 +40,9 @@ def conversation(details):
     return [
         {"role": "user", "name": "Eva", "content": "weather?"},
         {
-            "role": "assistant", "content": None, "reasoning_details": details,
+            "role": "assistant",
+            "content": None,
+            "reasoning_details": details,
             "tool_calls": [
                 {"id": "a", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Brno"}'}},
                 {"id": "b", "type": "function", "function": {"name": "now", "arguments": ""}},
@@ -49,7 +51,7 @@ def conversation(details):
         {"role": "tool", "tool_call_id": "a", "content": '{"celsius":21}'},
         {"role": "tool", "tool_call_id": "b", "content": "noon"},
         {"role": "system", "content": "Hurry."},
-    ]  # fmt: skip
+    ]
 
 
 def test_a_conversation_with_tools_names_its_results():
@@ -179,8 +181,11 @@ def test_a_stream_becomes_chat_chunks():
     first, second, third, last = deltas(chunks)
     details = {"format": "google-gemini-v1", "index": 0}
     assert first == {
-        "role": "assistant", "content": "", "reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm", **details}],
-    }  # fmt: skip
+        "role": "assistant",
+        "content": "",
+        "reasoning": "hm",
+        "reasoning_details": [{"type": "reasoning.text", "text": "hm", **details}],
+    }
     assert second == {"content": "Hello"}
     call_id = third["tool_calls"][0]["id"]
     assert third == {
@@ -209,11 +214,19 @@ def test_a_whole_answer_says_the_same_as_a_stream_of_one_piece():
 @pytest.mark.parametrize(
     ("native", "canonical"),
     [
-        ("STOP", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter"), ("RECITATION", "content_filter"), ("BLOCKLIST", "content_filter"),
-        ("PROHIBITED_CONTENT", "content_filter"), ("SPII", "content_filter"), ("MALFORMED_FUNCTION_CALL", "error"), ("OTHER", "error"),
-        ("NEW_WORD", "stop"), ("FINISH_REASON_UNSPECIFIED", None),
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content_filter"),
+        ("RECITATION", "content_filter"),
+        ("BLOCKLIST", "content_filter"),
+        ("PROHIBITED_CONTENT", "content_filter"),
+        ("SPII", "content_filter"),
+        ("MALFORMED_FUNCTION_CALL", "error"),
+        ("OTHER", "error"),
+        ("NEW_WORD", "stop"),
+        ("FINISH_REASON_UNSPECIFIED", None),
     ],
-)  # fmt: skip
+)
 def test_finish_reasons_are_normalised(native, canonical):
     decoder = GeminiStreamDecoder()
     run_stream(decoder, piece([{"text": "x"}], native))
@@ -224,8 +237,11 @@ def test_a_refused_prompt_ends_with_a_content_filter_and_its_prompt_is_counted()
     body = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 9}}
     read = decode_gemini_answer(msgspec.json.encode(body))
     assert (read.finish_reason, read.native_finish_reason, read.usage, read.output_seen) == (
-        "content_filter", "PROHIBITED_CONTENT", Usage(input_tokens=9), False,
-    )  # fmt: skip
+        "content_filter",
+        "PROHIBITED_CONTENT",
+        Usage(input_tokens=9),
+        False,
+    )
 
 
 def test_candidates_keep_apart():
@@ -234,8 +250,11 @@ def test_candidates_keep_apart():
         decoder, piece([{"text": "a"}]), piece([{"text": "b"}], index=1), piece([], "STOP", index=1), piece([], "MAX_TOKENS")
     )
     assert [(one["choices"][0]["index"], one["choices"][0]["finish_reason"]) for one in chunks] == [
-        (0, None), (1, None), (1, "stop"), (0, "length"),
-    ]  # fmt: skip
+        (0, None),
+        (1, None),
+        (1, "stop"),
+        (0, "length"),
+    ]
 
 
 def test_searches_are_counted_and_cited():

@@ -216,29 +216,60 @@ def test_structured_output_by_schema_where_known_and_in_words_where_not():
 
 
 STREAM = [
-    ("message_start", {"type": "message_start", "message": {"id": "msg_1", "model": "claude-1", "usage": {
-        "input_tokens": 4, "cache_read_input_tokens": 100, "output_tokens": 1, "service_tier": "standard"}}}),
+    (
+        "message_start",
+        {
+            "type": "message_start",
+            "message": {
+                "id": "msg_1",
+                "model": "claude-1",
+                "usage": {"input_tokens": 4, "cache_read_input_tokens": 100, "output_tokens": 1, "service_tier": "standard"},
+            },
+        },
+    ),
     ("ping", {"type": "ping"}),
-    ("content_block_start", {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}),
+    (
+        "content_block_start",
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}},
+    ),
     ("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}}),
     ("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "sig"}}),
     ("content_block_stop", {"type": "content_block_stop", "index": 0}),
     ("content_block_start", {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}}),
     ("content_block_delta", {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "I look"}}),
     ("content_block_stop", {"type": "content_block_stop", "index": 1}),
-    ("content_block_start", {"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "id": "a", "name": "f", "input": {}}}),
+    (
+        "content_block_start",
+        {"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "id": "a", "name": "f", "input": {}}},
+    ),
     ("content_block_delta", {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": ""}}),
     ("content_block_delta", {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": '{"x":'}}),
     ("content_block_delta", {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": "1}"}}),
     ("content_block_stop", {"type": "content_block_stop", "index": 2}),
-    ("content_block_start", {"type": "content_block_start", "index": 3, "content_block": {"type": "tool_use", "id": "b", "name": "g", "input": {}}}),
+    (
+        "content_block_start",
+        {"type": "content_block_start", "index": 3, "content_block": {"type": "tool_use", "id": "b", "name": "g", "input": {}}},
+    ),
     ("content_block_stop", {"type": "content_block_stop", "index": 3}),
-    ("message_delta", {"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": None}, "usage": {
-        "output_tokens": 60, "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 8}, "cache_creation_input_tokens": 10}}),
+    (
+        "message_delta",
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "tool_use", "stop_sequence": None},
+            "usage": {
+                "output_tokens": 60,
+                "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 8},
+                "cache_creation_input_tokens": 10,
+            },
+        },
+    ),
     ("message_stop", {"type": "message_stop"}),
-]  # fmt: skip
+]
 WHOLE = {
-    "id": "msg_1", "type": "message", "model": "claude-1", "stop_reason": "tool_use",
+    "id": "msg_1",
+    "type": "message",
+    "model": "claude-1",
+    "stop_reason": "tool_use",
     "content": [
         {"type": "thinking", "thinking": "hm", "signature": "sig"},
         {"type": "text", "text": "I look"},
@@ -246,10 +277,14 @@ WHOLE = {
         {"type": "tool_use", "id": "b", "name": "g", "input": {}},
     ],
     "usage": {
-        "input_tokens": 4, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 10, "output_tokens": 60, "service_tier": "standard",
+        "input_tokens": 4,
+        "cache_read_input_tokens": 100,
+        "cache_creation_input_tokens": 10,
+        "output_tokens": 60,
+        "service_tier": "standard",
         "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 8},
     },
-}  # fmt: skip
+}
 USAGE = Usage(input_tokens=4, cache_read_tokens=100, cache_write_tokens=2, cache_write_1h_tokens=8, output_tokens=60)
 
 
@@ -269,8 +304,12 @@ def test_a_stream_becomes_chat_chunks():
         {},
     ]
     assert (decoder.finish_reason, decoder.native_finish_reason, decoder.done, decoder.upstream_id, decoder.served_model) == (
-        "tool_calls", "tool_use", True, "msg_1", "claude-1",
-    )  # fmt: skip
+        "tool_calls",
+        "tool_use",
+        True,
+        "msg_1",
+        "claude-1",
+    )
     assert decoder.usage == USAGE
 
 
@@ -306,10 +345,17 @@ def test_thoughts_come_back_as_they_left():
 @pytest.mark.parametrize(
     ("native", "canonical"),
     [
-        ("end_turn", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("model_context_window_exceeded", "length"),
-        ("refusal", "content_filter"), ("pause_turn", "stop"), ("tool_use", "tool_calls"), ("new word", "stop"), (None, None),
+        ("end_turn", "stop"),
+        ("stop_sequence", "stop"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("refusal", "content_filter"),
+        ("pause_turn", "stop"),
+        ("tool_use", "tool_calls"),
+        ("new word", "stop"),
+        (None, None),
     ],
-)  # fmt: skip
+)
 def test_stop_reasons_are_normalised(native, canonical):
     assert decode_messages_answer(msgspec.json.encode({**WHOLE, "stop_reason": native})).finish_reason == canonical
 
@@ -317,9 +363,10 @@ def test_stop_reasons_are_normalised(native, canonical):
 def test_a_stream_without_usage_reports_none():
     decoder = MessagesStreamDecoder()
     run_stream(
-        decoder, ("message_start", {"type": "message_start", "message": {}}),
+        decoder,
+        ("message_start", {"type": "message_start", "message": {}}),
         ("message_delta", {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}),
-    )  # fmt: skip
+    )
     assert (decoder.usage, decoder.complete) == (None, True)
 
 

@@ -80,12 +80,17 @@ _COUNT = st.integers(-5, 300)
 
 
 @given(
-    st.fixed_dictionaries({"prompt_tokens": _COUNT, "completion_tokens": _COUNT}, optional={
-        "total_tokens": _COUNT,
-        "prompt_tokens_details": st.dictionaries(st.sampled_from(["cached_tokens", "audio_tokens", "image_tokens", "cache_write_tokens"]), _COUNT),
-        "completion_tokens_details": st.dictionaries(st.sampled_from(["reasoning_tokens", "audio_tokens", "image_tokens"]), _COUNT),
-    })
-)  # fmt: skip
+    st.fixed_dictionaries(
+        {"prompt_tokens": _COUNT, "completion_tokens": _COUNT},
+        optional={
+            "total_tokens": _COUNT,
+            "prompt_tokens_details": st.dictionaries(
+                st.sampled_from(["cached_tokens", "audio_tokens", "image_tokens", "cache_write_tokens"]), _COUNT
+            ),
+            "completion_tokens_details": st.dictionaries(st.sampled_from(["reasoning_tokens", "audio_tokens", "image_tokens"]), _COUNT),
+        },
+    )
+)
 def test_meters_never_go_negative_and_always_add_up(report):
     usage = usage_from_chat(report)
     details = report.get("prompt_tokens_details", {})
@@ -108,7 +113,9 @@ def test_meters_never_go_negative_and_always_add_up(report):
         ),
         (
             {
-                "input_tokens": 0, "output_tokens": 0, "cache_creation_input_tokens": 10_000,
+                "input_tokens": 0,
+                "output_tokens": 0,
+                "cache_creation_input_tokens": 10_000,
                 "cache_creation": {"ephemeral_5m_input_tokens": 2_000, "ephemeral_1h_input_tokens": 8_000},
             },
             Usage(cache_write_tokens=2_000, cache_write_1h_tokens=8_000),
@@ -125,12 +132,16 @@ def test_meters_never_go_negative_and_always_add_up(report):
             {"input_tokens": 1, "output_tokens": 50, "output_tokens_details": {"thinking_tokens": 40}},
             Usage(input_tokens=1, output_tokens=10, reasoning_tokens=40),
         ),
-        ({"input_tokens": 1, "output_tokens": 1, "server_tool_use": {"web_search_requests": 2}}, Usage(input_tokens=1, output_tokens=1, searches=2)),
+        (
+            {"input_tokens": 1, "output_tokens": 1, "server_tool_use": {"web_search_requests": 2}},
+            Usage(input_tokens=1, output_tokens=1, searches=2),
+        ),
         ({"input_tokens": 0, "output_tokens": 0}, Usage()),
         # Several billed passes in one answer: the top level leaves out all but the last.
         (
             {
-                "input_tokens": 23_000, "output_tokens": 1_000,
+                "input_tokens": 23_000,
+                "output_tokens": 1_000,
                 "iterations": [
                     {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3_500},
                     {"type": "message", "input_tokens": 23_000, "output_tokens": 1_000},
@@ -141,7 +152,7 @@ def test_meters_never_go_negative_and_always_add_up(report):
         (None, None),
         ({}, None),
     ],
-)  # fmt: skip
+)
 def test_messages_reports_become_disjoint_meters(report, usage):
     assert usage_from_messages(report) == usage
 
@@ -174,15 +185,24 @@ def test_cumulative_reports_of_a_stream_are_never_summed():
         ),
         (
             {
-                "promptTokenCount": 100, "cachedContentTokenCount": 50, "candidatesTokenCount": 1_300,
+                "promptTokenCount": 100,
+                "cachedContentTokenCount": 50,
+                "candidatesTokenCount": 1_300,
                 "promptTokensDetails": [
-                    {"modality": "TEXT", "tokenCount": 30}, {"modality": "AUDIO", "tokenCount": 50}, {"modality": "IMAGE", "tokenCount": 20},
+                    {"modality": "TEXT", "tokenCount": 30},
+                    {"modality": "AUDIO", "tokenCount": 50},
+                    {"modality": "IMAGE", "tokenCount": 20},
                 ],
                 "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 40}, {"modality": "TEXT", "tokenCount": 10}],
                 "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1_290}],
             },
             Usage(
-                input_tokens=20, cache_read_tokens=50, audio_input_tokens=10, image_input_tokens=20, output_tokens=10, image_output_tokens=1_290,
+                input_tokens=20,
+                cache_read_tokens=50,
+                audio_input_tokens=10,
+                image_input_tokens=20,
+                output_tokens=10,
+                image_output_tokens=1_290,
             ),
         ),
         ({"promptTokenCount": 10, "totalTokenCount": 10}, Usage(input_tokens=10)),
@@ -191,6 +211,6 @@ def test_cumulative_reports_of_a_stream_are_never_summed():
         ({}, None),
         (None, None),
     ],
-)  # fmt: skip
+)
 def test_gemini_reports_become_disjoint_meters(report, usage):
     assert usage_from_gemini(report) == usage

@@ -71,16 +71,19 @@ def test_the_connection_drops_in_the_middle(simulator_url, dialect, stream):
 
 
 def test_what_came_before_the_drop_is_usable(simulator_url):
-    decoder, frames = dialect_for("chat_completions").new_stream_decoder(), SseDecoder()
-    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi [[simulate: cut_after=4]]"}]}
-    with (
-        CLIENT.stream("POST", f"{simulator_url}/v1/chat/completions", json=body) as response,
-        pytest.raises(httpx.RemoteProtocolError),
-    ):
+    decoder = dialect_for("chat_completions").new_stream_decoder()
+    with pytest.raises(httpx.RemoteProtocolError):
+        _read_into(decoder, simulator_url, "cut_after=4")
+    assert (decoder.output_seen, decoder.complete, decoder.usage) == (True, False, None)
+
+
+def _read_into(decoder, url, words):
+    frames = SseDecoder()
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"hi [[simulate: {words}]]"}]}
+    with CLIENT.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
         for piece in response.iter_raw():
             for event in frames.feed(piece):
                 decoder.decode(event)
-    assert (decoder.output_seen, decoder.complete, decoder.usage) == (True, False, None)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
