@@ -15,6 +15,7 @@ _TOKENS_PER_IMAGE = 6_000
 _TOKENS_PER_AUDIO = 60_000
 _TOKENS_PER_FILE = 120_000
 _TOKENS_OVERHEAD = 256  # chat template, tool preamble
+_TOKENS_PER_MESSAGE = 8  # what a chat template puts around each message
 _CHARS_PER_TOKEN = 4  # what a token is on average, for estimates; never for bounds
 
 
@@ -39,6 +40,7 @@ def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
         + request.image_parts * _TOKENS_PER_IMAGE
         + (request.audio_parts + request.video_parts) * _TOKENS_PER_AUDIO
         + request.file_parts * _TOKENS_PER_FILE
+        + request.message_count * _TOKENS_PER_MESSAGE
         + _TOKENS_OVERHEAD
     )
     return min(bound, endpoint.context_length) if endpoint.context_length else bound
