@@ -13,6 +13,7 @@ Which rate a meter is billed at:
 
 import datetime as dt
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -175,7 +176,8 @@ def is_priced(card: RateCard, model_type: str = "chat") -> bool:
 
 
 def _dearest(rates: Mapping[str, int], meters: Collection[str]) -> int:
-    return max((rate for meter in meters if (rate := rate_of(rates, meter)) is not None), default=0)
+    # Fallbacks need no look: what they fall back to (input, 5-minute writes, output) is among the meters of its side.
+    return max([rates[meter] for meter in meters if meter in rates], default=0)
 
 
 def _cards(card: RateCard, service_tier: str) -> list[RateCard]:
@@ -192,6 +194,21 @@ def _rate_sets(card: RateCard, prompt_tokens: int) -> list[Mapping[str, int]]:
     bases += [{**card.rates, **window.rates} for window in card.time_prices]
     reached = [tier for tier in card.tiers if prompt_tokens > tier.min_prompt_tokens]
     return bases + [{**base, **tier.rates} for base in bases for tier in reached]
+
+
+@lru_cache
+def _possible_meters(*, audio: bool, images: bool, cache_writes_1h: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the meters of the prompt and of the answer that such a request can use."""
+    ruled_out: set[str] = set()
+    if not audio:
+        ruled_out |= {"audio_input_tokens", "audio_output_tokens"}
+    if not images:
+        ruled_out |= {"image_input_tokens", "image_output_tokens"}
+    if not cache_writes_1h:
+        ruled_out.add("cache_write_1h_tokens")
+    sides = (PROMPT_METERS, COMPLETION_METERS)
+    inputs, outputs = (tuple(meter for meter in side if meter not in ruled_out) for side in sides)
+    return inputs, outputs
 
 
 def upper_bound(
@@ -211,23 +228,18 @@ def upper_bound(
     ``service_tier`` is the one asked for ('auto': any). The flags say what the request can involve at all; leaving them on is always safe,
     and dearer: audio is often ten times as dear as text.
     """
-    ruled_out = set()
-    if not audio:
-        ruled_out |= {"audio_input_tokens", "audio_output_tokens"}
-    if not images:
-        ruled_out |= {"image_input_tokens", "image_output_tokens"}
-    if not cache_writes_1h:
-        ruled_out.add("cache_write_1h_tokens")
-    inputs = [meter for meter in PROMPT_METERS if meter not in ruled_out]
-    outputs = [meter for meter in COMPLETION_METERS if meter not in ruled_out]
-    return max(
-        _dearest(rates, inputs) * prompt_tokens_max
-        + _dearest(rates, outputs) * output_tokens_max
-        + _dearest(rates, ("requests",)) * requests
-        + _dearest(rates, ("searches",)) * searches_max
-        for one in _cards(card, service_tier)
-        for rates in _rate_sets(one, prompt_tokens_max)
-    )
+    inputs, outputs = _possible_meters(audio=audio, images=images, cache_writes_1h=cache_writes_1h)
+    dearest = 0
+    for one in _cards(card, service_tier):
+        for rates in _rate_sets(one, prompt_tokens_max):
+            picos = (
+                _dearest(rates, inputs) * prompt_tokens_max
+                + _dearest(rates, outputs) * output_tokens_max
+                + rates.get("requests", 0) * requests
+                + rates.get("searches", 0) * searches_max
+            )
+            dearest = max(dearest, picos)
+    return dearest
 
 
 def blended_picos(card: RateCard) -> int:
