@@ -229,7 +229,7 @@ class KeyLookup:
         async with self._redis.pubsub() as subscription:
             await subscription.subscribe(broker.CHANNEL)
             heard_at = time.monotonic()
-            while True:
+            while not self._closing:
                 message: Mapping[str, Any] | None = await subscription.get_message(timeout=_PING_EVERY_S)
                 if message is None:
                     # A half-dead connection shows no error by itself, so its silence is measured.
