@@ -27,6 +27,7 @@ from gateway.local.running import publish_running
 from gateway.local.supervisor import Program, Supervisor, echo_to_terminal
 
 _DATABASE = "tollway"
+_NEED_NO_DATABASE = {"model", "simulator"}  # may load while the database is made ready
 _READY_WITHIN_S = 180.0
 _ASK_EVERY_S = 0.5
 _ENGINE_CHECK_EVERY_S = 0.5
@@ -52,9 +53,15 @@ def run(configuration: Configuration, progress: Progress) -> None:
             access = keep_demo_access(data / "demo.env", public_url=configuration.public_url)
             environment = _make_environment(configuration, urls, ports)
             publish_running(data, environment)
+            programs = _list_programs(configuration, environment, ports)
+            for name in programs.keys() & _NEED_NO_DATABASE:
+                supervisor.start(programs.pop(name))
             _prepare(environment, data / "demo.env", log=data / "logs" / "preparation.log", progress=progress, supervisor=supervisor)
             if not supervisor.is_stopping:
-                _start_programs(configuration, environment, ports, progress=progress, supervisor=supervisor)
+                progress.begin("starting the web server and the workers")
+                for program in programs.values():
+                    supervisor.start(program)
+                _await_ready(configuration, supervisor)
             if not supervisor.is_stopping:
                 progress.finish()
                 progress.show_welcome(configuration, access)
@@ -172,7 +179,7 @@ def _prepare(environment: dict[str, str], demo_env: Path, *, log: Path, progress
         raise CannotStart(f"Preparation failed while {progress.current}:\n{''.join(said[-25:])}\nAll of it is in {log}.")
 
 
-def _list_programs(configuration: Configuration, environment: dict[str, str], ports: dict[str, int]) -> list[Program]:
+def _list_programs(configuration: Configuration, environment: dict[str, str], ports: dict[str, int]) -> dict[str, Program]:
     python, celery = [sys.executable, "-m"], [sys.executable, "-m", "celery", "-A", "gateway.celery"]
     concurrency = str(configuration.worker_processes)
     commands: dict[str, list[str | Path]] = {}
@@ -186,19 +193,10 @@ def _list_programs(configuration: Configuration, environment: dict[str, str], po
     commands["beat"] = [*celery, "beat", "-l", "WARNING", "--pidfile=", "-s", configuration.data / "beat-schedule"]
     commands["web"] = [*python, "gunicorn", "-c", ROOT / "docker" / "gunicorn.conf.py", "gateway.asgi:application"]
     patience_s = configuration.graceful_timeout_s + 5.0
-    return [
-        Program(name=name, command=command, environment=environment, folder=ROOT, stop_within_s=patience_s)
+    return {
+        name: Program(name=name, command=command, environment=environment, folder=ROOT, stop_within_s=patience_s)
         for name, command in commands.items()
-    ]
-
-
-def _start_programs(
-    configuration: Configuration, environment: dict[str, str], ports: dict[str, int], *, progress: Progress, supervisor: Supervisor
-) -> None:
-    progress.begin("starting the web server, the worker and the rest")
-    for program in _list_programs(configuration, environment, ports):
-        supervisor.start(program)
-    _await_ready(configuration, supervisor)
+    }
 
 
 def _await_ready(configuration: Configuration, supervisor: Supervisor) -> None:
