@@ -1,0 +1,196 @@
+"""The whole service as ``make run`` starts it, with its processes in reach of a killer, and traffic whose every answer is remembered."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NANOS_PER_USD = 1_000_000_000
+READY_WITHIN_S = 180.0
+MODEL = "openai/gpt-4o-mini"
+
+
+@dataclass
+class Answered:
+    """What a client knows of its requests. ``unknown`` counts those whose connection broke: they may or may not have been charged."""
+
+    costs_nanos: dict[str, int] = field(default_factory=dict)  # by generation id
+    refused: int = 0  # 503, which charges nothing
+    unknown: int = 0
+    other: list[str] = field(default_factory=list)
+
+
+class Stack:
+    """A running copy in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        environment = {**kept, "PORT": str(self.port), "TOLLWAY_DATA": str(folder), "LOCAL_MODEL": "0", "WEB_CONCURRENCY": "2"}
+        with (folder / "output.log").open("wb") as output:
+            self.launcher = subprocess.Popen(
+                [sys.executable, "-m", "gateway.local"], cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+        self._await_ready()
+        self.settings = read_variables(folder / "service.env")
+        self.demo = read_variables(folder / "demo.env")
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            assert self.launcher.poll() is None, (self.folder / "output.log").read_text()[-4000:]
+            if self.is_ready():
+                return
+            time.sleep(0.2)
+        raise AssertionError((self.folder / "output.log").read_text()[-4000:])
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def stop(self) -> None:
+        self.launcher.send_signal(signal.SIGINT)
+        self.launcher.wait(60)
+
+    def processes(self, words: str) -> list[int]:
+        """Return the processes below the launcher whose command line has ``words``, oldest first."""
+        found = []
+        for pid in sorted(self._descendants()):
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if words in command:
+                found.append(pid)
+        return found
+
+    def _descendants(self) -> set[int]:
+        parents = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                except OSError:
+                    continue
+        family = {self.launcher.pid}
+        while more := {pid for pid, parent in parents.items() if parent in family and pid not in family}:
+            family |= more
+        return family - {self.launcher.pid}
+
+    def web_workers(self) -> list[int]:
+        """Return gunicorn's workers, without its master (the oldest)."""
+        return self.processes("gunicorn")[1:]
+
+    def kill(self, *pids: int) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    def post(self, client: httpx.Client, text: str, **fields: Any) -> httpx.Response:
+        body = {"model": MODEL, "max_tokens": 60, "messages": [{"role": "user", "content": text}], **fields}
+        return client.post(
+            f"{self.url}/api/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {self.demo['TOLLWAY_API_KEY']}"}
+        )
+
+    @contextmanager
+    def traffic(self, *, threads: int = 4) -> Iterator[Answered]:
+        """Send requests all the while, from several threads; yields the record, complete when the block has ended."""
+        record, lock, stopping = Answered(), threading.Lock(), threading.Event()
+
+        def send(number: int) -> None:
+            with httpx.Client(timeout=20) as client:
+                count = 0
+                while not stopping.is_set():
+                    count += 1
+                    self._send_one(client, f"thread {number}, request {count}", record, lock)
+
+        workers = [threading.Thread(target=send, args=(number,)) for number in range(threads)]
+        for worker in workers:
+            worker.start()
+        try:
+            yield record
+        finally:
+            stopping.set()
+            for worker in workers:
+                worker.join()
+
+    def _send_one(self, client: httpx.Client, text: str, record: Answered, lock: threading.Lock) -> None:
+        try:
+            answer = self.post(client, text)
+        except httpx.ConnectError:
+            time.sleep(0.05)
+            return  # nobody took it
+        except httpx.HTTPError:
+            with lock:
+                record.unknown += 1
+            return
+        with lock:
+            if answer.status_code == 200:
+                record.costs_nanos[answer.json()["id"]] = int(Decimal(repr(answer.json()["usage"]["cost"])) * NANOS_PER_USD)
+            elif answer.status_code == 503:
+                record.refused += 1
+            else:
+                record.other.append(f"{answer.status_code} {answer.text[:300]}")
+        if answer.status_code == 503:
+            time.sleep(0.05)
+
+    def receipts(self) -> dict[str, list[tuple[int, str]]]:
+        """Return (amount in nanos, status) of every usage row, by generation id."""
+        with psycopg.connect(self.settings["DATABASE_URL"]) as connection:
+            rows = connection.execute("SELECT event_id, amount_nanos, status FROM billing_usageevent ORDER BY event_id, part").fetchall()
+        found: dict[str, list[tuple[int, str]]] = {}
+        for event_id, amount_nanos, status in rows:
+            found.setdefault(f"gen-{event_id.hex}", []).append((amount_nanos, status))
+        return found
+
+    def settle(self, *, within_s: float = 90.0) -> None:
+        """Wait until nothing is held and everything settled is booked, as the invariants see it. Fails with their words."""
+        deadline = time.monotonic() + within_s
+        while True:
+            proof = self.manage("verify_ledger")
+            if proof.returncode == 0 and self.held_nanos() == 0:
+                return
+            assert time.monotonic() < deadline, proof.stdout + proof.stderr
+            time.sleep(1)
+
+    def held_nanos(self) -> int:
+        import redis  # noqa: PLC0415 -- here alone
+
+        with redis.Redis.from_url(self.settings["REDIS_URL"]) as store:
+            return sum(int(store.hget(name, "held") or 0) for name in store.scan_iter("{s*}:b:*")) + sum(
+                store.hlen(name) for name in store.scan_iter("{s*}:h:*")
+            )
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            **self.settings,
+            "TOLLWAY_DATA": str(self.folder),
+        }
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+
+def read_variables(path: Path) -> dict[str, str]:
+    """Return NAME=value lines of a file."""
+    pairs = (line.partition("=") for line in path.read_text().splitlines() if "=" in line and not line.startswith("#"))
+    return {name.removeprefix("export ").strip(): value.strip().strip("\"'") for name, _, value in pairs}
