@@ -180,7 +180,7 @@ class Holds:
 
     # --- talking to the store ---
 
-    def _keys(self, hold: Hold) -> list[str]:
+    def _keys(self, hold: Hold) -> tuple[str, ...]:
         return hold_keys(hold.caller.shard, hold.caller.org_id, (hold.caller.key_id,))
 
     async def _take(self, hold: Hold, *, force: bool) -> None:

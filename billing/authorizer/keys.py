@@ -1,7 +1,6 @@
 """Names of the money store's keys. All keys of a shard share a hash tag, so that a cluster keeps them in one slot."""
 
-from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 
@@ -24,13 +23,15 @@ def shard_keys(shard: int) -> ShardKeys:
     return ShardKeys(f"{tag}epoch", f"{tag}dl", f"{tag}st", f"{tag}ix", f"{tag}b:", f"{tag}h:", f"{tag}k:")
 
 
-def hold_keys(shard: int, org_id: int, scope_ids: Sequence[int]) -> list[str]:
+@lru_cache(maxsize=20_000)
+def hold_keys(shard: int, org_id: int, scope_ids: tuple[int, ...]) -> tuple[str, ...]:
     """Return KEYS of reserve, extend and release: epoch, balance, holds, deadlines, then each scope."""
     k = shard_keys(shard)
-    return [k.epoch, f"{k.balance}{org_id}", f"{k.holds}{org_id}", k.deadlines, *(f"{k.scope}{scope}" for scope in scope_ids)]
+    return (k.epoch, f"{k.balance}{org_id}", f"{k.holds}{org_id}", k.deadlines, *(f"{k.scope}{scope}" for scope in scope_ids))
 
 
-def close_keys(shard: int, org_id: int, scope_ids: Sequence[int]) -> list[str]:
+@lru_cache(maxsize=20_000)
+def close_keys(shard: int, org_id: int, scope_ids: tuple[int, ...]) -> tuple[str, ...]:
     """Return KEYS of settle and reap: as ``hold_keys`` with the stream before the scopes."""
-    k = shard_keys(shard)
-    return [k.epoch, f"{k.balance}{org_id}", f"{k.holds}{org_id}", k.deadlines, k.stream, *(f"{k.scope}{scope}" for scope in scope_ids)]
+    head = hold_keys(shard, org_id, scope_ids)
+    return (*head[:4], shard_keys(shard).stream, *head[4:])

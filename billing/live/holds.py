@@ -50,8 +50,8 @@ class _Stored(NamedTuple):
         return cls(int(held), int(spent), scopes.decode(), context)
 
     @property
-    def scope_ids(self) -> list[int]:
-        return [int(scope) for scope in self.scopes.split(",")]
+    def scope_ids(self) -> tuple[int, ...]:
+        return tuple(int(scope) for scope in self.scopes.split(","))
 
 
 @asks_store

@@ -12,7 +12,7 @@ from billing.authorizer.holds import HoldContext
 from billing.authorizer.keys import close_keys, hold_keys, shard_keys
 from billing.authorizer.scripts import RESERVE, SETTLE
 from billing.live.store import run, store
-from billing.types import UsageEvent
+from billing.types import AttemptRecord, UsageEvent
 
 CONTEXT = HoldContext(
     model="acme/large",
@@ -24,6 +24,8 @@ CONTEXT = HoldContext(
     api_type="completions",
     started_at_ms=1_700_000_000_000,
 )
+
+ATTEMPT = AttemptRecord(endpoint_id="acme/large@acme", provider="acme", status=200, latency_ms=12)
 
 
 def new_id() -> uuid.UUID:
@@ -73,12 +75,12 @@ def reserve(
 ) -> str:
     """Hold an amount; ``is_running`` re-asserts after a rebuild. Return the script's word."""
     args = ["", organization.pk, event_id.hex, amount_nanos, ttl_ms, int(is_running), key_id, msgspec.json.encode(CONTEXT)]
-    return run(RESERVE, hold_keys(organization.shard, organization.pk, [key_id]), args)[0].decode()
+    return run(RESERVE, hold_keys(organization.shard, organization.pk, (key_id,)), args)[0].decode()
 
 
 def settle(event: UsageEvent, *, late: bool = False) -> str:
     """Settle as a gateway does; ``late`` is a spool sent again. Return the script's word."""
-    keys = close_keys(event.shard, event.org_id, [event.key_id])
+    keys = close_keys(event.shard, event.org_id, (event.key_id,))
     rest = event.hold_nanos - event.amount_nanos
     args = ["", event.org_id, event.event_id.hex, event.amount_nanos, event.key_id, msgspec.json.encode(event), event.hold_nanos, rest, int(late)]
     return run(SETTLE, keys, args)[0].decode()

@@ -57,7 +57,7 @@ class Books:
         while self.settle(shard=shard):
             pass
 
-    def rebuild(self, *, shard: int = SHARD, keys: Sequence[live.KeyScope] = ()) -> int:
+    def rebuild(self, *, shard: int = SHARD) -> int:
         """Do what a rebuild does; organizations and keys load at first use."""
         self.drain(shard=shard)
         return live.begin_epoch(shard=shard, balances=[], key_scopes=[])
@@ -79,7 +79,7 @@ class ModelLoader:
         args = (self._connection.run_id, epoch, "absent", self._books.balance(org_id), 0, f"b:{org_id}")
         await self._connection.run_script(PUT_BALANCE, [keys.epoch, f"{keys.balance}{org_id}", keys.known], args)
 
-    async def load_key(self, *, shard: int, org_id: int, key_id: int, epoch: int) -> None:
+    async def load_key(self, *, shard: int, org_id: int, key_id: int, epoch: int) -> None:  # noqa: ARG002 -- ScopeLoader's signature
         self._ask()
         keys, now = shard_keys(shard), periods_at(int((await self._connection.execute("TIME"))[0]))
         spent = self._books.spent(key_id)

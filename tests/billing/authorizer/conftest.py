@@ -21,7 +21,7 @@ def shard(money_store: redis.Redis) -> Shard:
 
 
 @pytest.fixture
-async def connection(money_store: redis.Redis) -> AsyncIterator[MoneyConnection]:
+async def connection(money_store: redis.Redis) -> AsyncIterator[MoneyConnection]:  # noqa: ARG001 -- empty by then
     """Return a connection to the money store."""
     connection = MoneyConnection(os.environ["REDIS_URL"], timeout_s=2.0)
     await connection.start()
@@ -66,8 +66,12 @@ class Server:
     def thaw(self) -> None:
         os.kill(self._pid, signal.SIGCONT)
 
-    def kill(self) -> None:
+    def kill(self, *, lost_bytes: int = 0) -> None:
+        """Kill it; a power cut also loses the end of the append-only file."""
         self._valkey.kill()
+        if lost_bytes:
+            [path] = (self._valkey.root / "appendonlydir").glob("*.incr.aof")
+            os.truncate(path, max(path.stat().st_size - lost_bytes, 0))
 
     def start(self) -> None:
         self._pid = self._valkey.start(port=int(self.url.rpartition(":")[2].partition("/")[0])).pid

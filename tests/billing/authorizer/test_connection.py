@@ -61,7 +61,8 @@ async def test_a_flushed_script_is_loaded_and_run_once(connection: MoneyConnecti
     assert await asyncio.gather(*calls) == [[b"EPOCH"]] * 20
 
 
-async def test_scripts_are_loaded_when_connecting(connection: MoneyConnection, money_store: redis.Redis) -> None:
+@pytest.mark.usefixtures("connection")
+async def test_scripts_are_loaded_when_connecting(money_store: redis.Redis) -> None:
     assert money_store.script_exists(*(script.sha for script in EVERY[:7])) == [True] * 7
 
 
@@ -162,7 +163,7 @@ def test_other_urls_are_refused(url: str) -> None:
         MoneyConnection(url)
 
 
-async def test_closing_answers_those_who_wait(money_store: redis.Redis) -> None:
+async def test_closing_answers_those_who_wait() -> None:
     connection = MoneyConnection(os.environ["REDIS_URL"])
     await connection.start()
     pending = connection.execute("PING")

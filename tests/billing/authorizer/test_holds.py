@@ -246,7 +246,7 @@ async def test_a_settlement_that_failed_is_repeated_and_charged_once(
 
 
 async def test_a_settlement_whose_reply_was_lost_is_charged_once(
-    shard: Shard, connection: MoneyConnection, make_holds: Make, books: Books, money_store: redis.Redis
+    shard: Shard, connection: MoneyConnection, make_holds: Make, books: Books
 ) -> None:
     shard.open(1_000)
     books.granted[ORG] = 1_000

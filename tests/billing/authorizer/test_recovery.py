@@ -20,8 +20,9 @@ Make = Callable[..., Holds]
 GRANTED = 10**9
 
 
-async def test_a_killed_server_fails_closed_until_the_rebuild_and_no_charge_is_lost_or_doubled(
-    server: Server, make_holds: Make, books: Books
+@pytest.mark.parametrize("lost_bytes", [0, 50_000], ids=["process killed", "power cut"])
+async def test_a_killed_server_fails_closed_until_the_rebuild_and_no_charge_is_lost_or_doubled(  # noqa: PLR0915 -- one story
+    server: Server, make_holds: Make, books: Books, lost_bytes: int
 ) -> None:
     books.granted[ORG] = GRANTED
     books.rebuild()
@@ -60,7 +61,7 @@ async def test_a_killed_server_fails_closed_until_the_rebuild_and_no_charge_is_l
     consumer.cancel()
     books.settle(count=50)
     assert not refused
-    server.kill()
+    server.kill(lost_bytes=lost_bytes)
     await wait_for(lambda: bool(refused))
     server.start()
     await wait_for(lambda: connection.connected)

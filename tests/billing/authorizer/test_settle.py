@@ -6,6 +6,7 @@ import redis
 
 from billing import live
 from billing.live import Ack, EpochClosed
+from billing.live import holds as reaper
 from tests.billing.authorizer.shard import CONTEXT, KEY, ORG, SHARD, Shard, new_id, scope
 
 
@@ -205,8 +206,6 @@ def test_either_the_gateway_or_the_reaper_closes_a_hold(shard: Shard) -> None:
 
 
 def test_the_reaper_leaves_a_hold_that_changed_under_its_hands(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
-    from billing.live import holds as reaper
-
     shard.open(1_000)
     event_id = new_id()
     shard.reserve_reply(event_id, 300, ttl_ms=1)

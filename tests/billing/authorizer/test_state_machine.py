@@ -6,7 +6,7 @@ After every step the shard's sums must hold to the nano; at the end every reques
 import uuid
 from dataclasses import dataclass
 
-import redis
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
@@ -17,7 +17,7 @@ from tests.billing.authorizer.books import Books
 from tests.billing.authorizer.shard import KEY, ORG, SHARD, Shard, new_id, scope
 
 ORGS = {ORG: KEY, ORG + 1: KEY + 1}
-LIMITS = st.one_of(st.none(), st.integers(0, 2**55))
+LIMITS = st.one_of(st.none(), st.integers(0, 5_000), st.integers(0, 2**55))
 AMOUNTS = st.one_of(st.integers(0, 1_000), st.integers(0, 2**54))
 
 
@@ -46,9 +46,10 @@ class Histories(RuleBasedStateMachine):
         self.running: dict[uuid.UUID, Request] = {}
         self.settled: dict[uuid.UUID, Request] = {}  # their spools have these
         self.dead: dict[uuid.UUID, Request] = {}  # the gateway died and its disk with it
-        self.credits: dict[int, list[int]] = {org: [] for org in ORGS}
+        # One is rich with a small limit, the other has little and no limit: so both kinds of refusal happen often.
+        self.credits: dict[int, list[int]] = {ORG: [2**55], ORG + 1: [5_000]}
         self.version = 1
-        self.rules = {key: scope(key, version=1) for key in ORGS.values()}
+        self.rules = {KEY: scope(KEY, limit=3_000, reset="daily"), KEY + 1: scope(KEY + 1)}
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -66,7 +67,7 @@ class Histories(RuleBasedStateMachine):
     # --- credits ---
 
     @rule(org=st.sampled_from(sorted(ORGS)), amount=st.integers(1, 2**52), is_published=st.booleans())
-    def credit(self, org: int, amount: int, is_published: bool) -> None:
+    def credit(self, org: int, amount: int, *, is_published: bool) -> None:
         self.credits[org].append(amount)
         self.books.granted[org] = sum(self.credits[org])
         if is_published:
@@ -90,7 +91,7 @@ class Histories(RuleBasedStateMachine):
     # --- requests ---
 
     @rule(org=st.sampled_from(sorted(ORGS)), amount=AMOUNTS, is_doubled=st.booleans())
-    def reserve(self, org: int, amount: int, is_doubled: bool) -> None:
+    def reserve(self, org: int, amount: int, *, is_doubled: bool) -> None:
         request = Request(new_id(), org, amount)
         avail, free = self.shard.balance(org)[0], self.shard.key(request.key).free_nanos
         status = self.shard.reserve(request.event_id, amount, org=org, keys=(request.key,))
@@ -119,7 +120,7 @@ class Histories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), share=st.integers(0, 120), is_doubled=st.booleans())
-    def settle(self, data: st.DataObject, share: int, is_doubled: bool) -> None:
+    def settle(self, data: st.DataObject, share: int, *, is_doubled: bool) -> None:
         request = self.running.pop(data.draw(st.sampled_from(sorted(self.running))))
         request.charge = request.held * share // 100
         self.settled[request.event_id] = request
@@ -133,7 +134,7 @@ class Histories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), comes_back=st.booleans(), share=st.integers(0, 120))
-    def go_silent(self, data: st.DataObject, comes_back: bool, share: int) -> None:
+    def go_silent(self, data: st.DataObject, *, comes_back: bool, share: int) -> None:
         request = self.running.pop(data.draw(st.sampled_from(sorted(self.running))))
         store().zadd(self.shard.keys.deadlines, {f"{request.org}:{request.event_id.hex}": 1})
         assert live.reap_expired(shard=SHARD) == 1
@@ -165,7 +166,7 @@ class Histories(RuleBasedStateMachine):
     # --- disasters ---
 
     @rule(is_drained=st.booleans())
-    def lose_the_store(self, is_drained: bool) -> None:
+    def lose_the_store(self, *, is_drained: bool) -> None:
         if is_drained:
             while self.book(50, None):
                 pass
@@ -222,7 +223,8 @@ class Histories(RuleBasedStateMachine):
             assert amount == self.dead[event].spent
 
 
-def test_no_history_loses_or_doubles_a_nano(money_store: redis.Redis) -> None:
+@pytest.mark.usefixtures("money_store")
+def test_no_history_loses_or_doubles_a_nano() -> None:
     run_state_machine_as_test(
         Histories,
         settings=settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None),

@@ -4,11 +4,12 @@ import pytest
 
 from billing import live
 from billing.authorizer.connection import MoneyStoreDown
-from billing.live import EpochClosed, ServerRestarted
+from billing.live import EpochClosed, ServerRestarted, epochs
 from tests.billing.authorizer.shard import ORG, SHARD, Shard, new_id, usage_event
 
 
-def test_a_new_store_has_no_epoch_anywhere(shard: Shard) -> None:
+@pytest.mark.usefixtures("shard")
+def test_a_new_store_has_no_epoch_anywhere() -> None:
     assert live.shards_with_stale_epochs() == list(range(256))
     assert not live.epoch_is_current(shard=SHARD)
 
@@ -49,8 +50,6 @@ def test_beginning_forgets_holds_charges_and_keys_but_not_the_stream(shard: Shar
 
 
 def test_a_restart_during_a_rebuild_is_noticed(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
-    from billing.live import epochs
-
     real = epochs.run
     monkeypatch.setattr(epochs, "run", lambda script, keys, args: b"0" * 40 if script.name == "close_epoch" else real(script, keys, args))
     with pytest.raises(ServerRestarted):
@@ -80,7 +79,7 @@ def test_acknowledging_on_an_emptied_store_makes_no_balances(shard: Shard) -> No
     assert not shard.store.exists(f"{shard.keys.scope}{entry.key_id}")
 
 
-def test_a_store_that_is_away_says_so(shard: Shard, settings) -> None:
+def test_a_store_that_is_away_says_so(settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     with pytest.raises(MoneyStoreDown):
         live.read_balance(org_id=ORG, shard=SHARD)
