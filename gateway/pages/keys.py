@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import api_keys, permissions
 from accounts import queries as account_queries
-from accounts.api_keys import BadKeyField, UnknownKey
+from accounts.api_keys import BadKeyField, KeyChanges, UnknownKey
 from accounts.middleware import OrganizationRequest, organization_required
 from accounts.models import ApiKey, Organization, Role
 from accounts.permissions import NotPermitted
@@ -150,17 +150,15 @@ def edit_key(request: OrganizationRequest, key_hash: str) -> HttpResponse:
     form = KeyForm(request.POST or None, initial=initial_of(key))
     if request.method == "POST" and form.is_valid():
         # The form knows days only: an expiry that was set to the minute through the API survives a change of the name.
-        expires_at = end_of_day(form.cleaned_data["expires_on"]) if "expires_on" in form.changed_data else key.expires_at
-        changes = {"expires_at": expires_at} if "expires_on" in form.changed_data else {}
+        changes: KeyChanges = {
+            "name": form.cleaned_data["name"],
+            "limit_nanos": form.cleaned_data["limit"],
+            "limit_reset": form.cleaned_data["limit_reset"],
+        }
+        if "expires_on" in form.changed_data:
+            changes["expires_at"] = end_of_day(form.cleaned_data["expires_on"])
         try:
-            api_keys.update(
-                api_key=key,
-                by=request.user,
-                name=form.cleaned_data["name"],
-                limit_nanos=form.cleaned_data["limit"],
-                limit_reset=form.cleaned_data["limit_reset"],
-                **changes,
-            )
+            api_keys.update(api_key=key, by=request.user, **changes)
         except BadKeyField as bad:
             form.add_error(_FORM_FIELD_OF.get(bad.field, bad.field), str(bad))
         except UnknownKey as gone:

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -36,10 +37,10 @@ class RequestRow(NamedTuple):
 
 
 class ReceiptLine(NamedTuple):
-    """One meter of a receipt: ``count`` units at ``rate_picos`` each, shown per ``per`` units."""
+    """One meter of a receipt: ``quantity`` units at ``rate_picos`` each, shown per ``per`` units."""
 
     label: str
-    count: int
+    quantity: int
     rate_picos: int
     per: int
     unit: str
@@ -114,7 +115,7 @@ def _speed(event: UsageEvent) -> int | None:
 def receipt_lines(event: UsageEvent) -> Sequence[ReceiptLine]:
     """Return the charge split by meter, priced again with the price version that the request was routed with."""
     card = showcase.price_card(event.price_version_id)
-    usage = Usage(**{meter: count for meter, count in event.meters.items() if meter in METERS and meter != "requests"}, requests=1)
+    usage = msgspec.convert({meter: count for meter, count in event.meters.items() if meter in METERS}, Usage)
     priced = Cost(picos=0, nanos=0)
     if card is not None:
         at = dt.datetime.fromtimestamp(event.started_at_ms / _MS_PER_S, tz=dt.UTC)

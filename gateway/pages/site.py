@@ -51,17 +51,17 @@ def design(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/design.html", {"amounts": SAMPLE_AMOUNTS_NANOS, "themes": THEMES})
 
 
-def bad_request(request: HttpRequest, _exception: Exception | None = None) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001 -- Django passes it by name
     """Answer 400."""
     return render(request, "400.html", status=400)
 
 
-def forbidden(request: HttpRequest, _exception: Exception | None = None) -> HttpResponse:
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001 -- Django passes it by name
     """Answer 403."""
     return render(request, "403.html", status=403)
 
 
-def not_found(request: HttpRequest, _exception: Exception | None = None) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001 -- Django passes it by name
     """Answer 404."""
     return render(request, "404.html", status=404)
 

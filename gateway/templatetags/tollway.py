@@ -127,7 +127,7 @@ def seconds(milliseconds: int | None) -> str:
 @register.simple_tag
 def control(field: BoundField) -> SafeString:
     """Draw a form field's control in the site's style; Django adds the ids of its help and its error for screen readers."""
-    attrs = {"class": "input"}
+    attrs: dict[str, str | bool] = {"class": "input"}
     placeholder = str(field.field.widget.attrs.get("placeholder", ""))
     if placeholder.casefold().startswith(str(field.label).casefold()):
         attrs["placeholder"] = ""  # says nothing that the label does not

@@ -1,0 +1,138 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from accounts.models import User
+
+TEMPLATES = sorted((settings.BASE_DIR / "templates").rglob("*.html")) + sorted((settings.BASE_DIR / "templates").rglob("*.svg"))
+INLINE = {
+    "a script in the page": re.compile(r"<script(?![^>]*\ssrc=)", re.IGNORECASE),
+    "a style in the page": re.compile(r"<style|\sstyle\s*=", re.IGNORECASE),
+    "an event handler": re.compile(r"\son[a-z]+\s*=|\shx-on", re.IGNORECASE),
+    "a file from elsewhere": re.compile(r"""(?:src|href|action)=["'](?:https?:)?//""", re.IGNORECASE),
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(settings.BASE_DIR)))
+def test_no_template_has_anything_inline(template: Path) -> None:
+    text = template.read_text(encoding="utf-8")
+
+    assert [what for what, pattern in INLINE.items() if pattern.search(text)] == []
+
+
+def test_every_icon_that_a_template_uses_is_in_the_sprite_and_no_other() -> None:
+    sprite = (settings.BASE_DIR / "static" / "vendor" / "lucide" / "icons.svg").read_text(encoding="utf-8")
+    used = {name for template in TEMPLATES for name in re.findall(r'{% icon "([a-z0-9-]+)"', template.read_text(encoding="utf-8"))}
+
+    assert set(re.findall(r'<symbol id="([a-z0-9-]+)"', sprite)) == used
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/accounts/login/", "/accounts/signup/", "/nothing-here"])
+@pytest.mark.django_db
+def test_every_answer_carries_the_policy_and_a_request_id(client: Client, path: str) -> None:
+    answer = client.get(path, headers={"Host": "localhost"})
+
+    assert answer["Content-Security-Policy"] == (
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self' ws://localhost; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+    assert re.fullmatch(r"[0-9a-f]{32}", answer["X-Request-Id"])
+    assert (answer["X-Content-Type-Options"], answer["X-Frame-Options"]) == ("nosniff", "DENY")
+
+
+@pytest.mark.parametrize(
+    ("given", "is_kept"), [("trace-0123456789", True), ("short", False), ("with space and more", False), ("x" * 200, False)]
+)
+@pytest.mark.django_db
+def test_a_sane_request_id_is_kept_and_another_replaced(client: Client, given: str, is_kept: bool) -> None:  # noqa: FBT001
+    assert (client.get("/healthz", headers={"X-Request-Id": given})["X-Request-Id"] == given) is is_kept
+
+
+def test_the_admin_works_under_its_own_policy_without_inline_scripts(operator: User, as_person: Callable[[User], Client]) -> None:
+    answer = as_person(operator).get("/operator/")
+
+    policy = dict(part.split(" ", 1) for part in answer["Content-Security-Policy"].split("; "))
+    assert answer.status_code == 200
+    assert (policy["script-src"], policy["style-src"]) == ("'self'", "'self' 'unsafe-inline'")
+
+
+@pytest.mark.django_db
+def test_a_page_that_is_not_there_says_so_in_style(client: Client) -> None:
+    answer = client.get("/nothing/here")
+
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_broken_page_tells_its_request_id_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("the password is swordfish")
+
+    monkeypatch.setattr("catalog.showcase.published", fail)
+    browser = Client(raise_request_exception=False)
+
+    answer = browser.get("/models", headers={"X-Request-Id": "trace-0123456789"})
+
+    assert answer.status_code == 500
+    assert "trace-0123456789" in answer.content.decode()
+    assert "swordfish" not in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_the_theme_is_remembered_without_script(client: Client) -> None:
+    answers = [client.post("/theme", {"next": "/models"}) for _ in range(2)]
+
+    assert [answer["Location"] for answer in answers] == ["/models", "/models"]
+    assert [answer.cookies["tollway_theme"].value for answer in answers] == ["dark", "light"]
+    assert '<html lang="en" data-theme="light">' in client.get("/models").content.decode()
+
+
+@pytest.mark.django_db
+def test_the_theme_form_leads_nowhere_else(client: Client) -> None:
+    assert client.post("/theme", {"next": "https://elsewhere.example/"})["Location"] == "/"
+
+
+@pytest.mark.django_db
+def test_components_are_shown_in_development_only(client: Client, settings: object) -> None:
+    settings.DEBUG = False  # type: ignore[attr-defined]
+    hidden = client.get("/_design").status_code
+    settings.DEBUG = True  # type: ignore[attr-defined]
+
+    assert (hidden, client.get("/_design").status_code) == (404, 200)
+
+
+@pytest.mark.django_db
+def test_robots_are_kept_out_of_what_belongs_to_somebody(client: Client) -> None:
+    lines = client.get("/robots.txt").content.decode().splitlines()
+
+    assert "Disallow: /dashboard" in lines
+    assert "Disallow: /" not in lines
+
+
+@pytest.mark.django_db
+def test_readiness_names_what_is_missing(client: Client) -> None:
+    answer = client.get("/readyz")
+
+    checks = answer.json()["checks"]
+    assert (client.get("/healthz").status_code, answer.status_code) == (200, 503)
+    assert {name: checks[name] for name in ("database", "money_store", "broker", "migrations", "settlement")} == dict.fromkeys(
+        ["database", "money_store", "broker", "migrations", "settlement"], "ok"
+    )
+    assert checks["catalog"] == "no catalog is published; run manage.py load_catalog"
+    assert checks["shards"] == "256 of 256 ledger shards wait for a rebuild; is a Celery worker running?"
+
+
+@pytest.mark.usefixtures("catalog")
+def test_readiness_reports_a_store_that_is_away_without_its_address(client: Client, settings: object) -> None:
+    settings.BROKER_REDIS_URL = "redis://:password@127.0.0.1:9/0"  # type: ignore[attr-defined]
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["broker"] == "does not answer"
+    assert "password" not in answer.content.decode()
