@@ -1,7 +1,7 @@
 """Composition root: Channels' routers send the hot paths to the data plane, websockets to consumers, the rest to Django."""
 
 import os
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 
@@ -60,10 +60,11 @@ class Lifespan:
                 return
 
 
-_routes: list[Any] = [path(hot.lstrip("/"), plane.app) for hot in plane.app.paths]
+# Django's stubs know views only; Channels' router calls whatever speaks ASGI.
+_routes: list[Any] = [path(hot.lstrip("/"), cast("Any", plane.app)) for hot in plane.app.paths]
 application = ProtocolTypeRouter(
     {
-        "http": URLRouter([*_routes, re_path(r"", django_application)]),
+        "http": URLRouter([*_routes, re_path(r"", cast("Any", django_application))]),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
         "lifespan": Lifespan(),
     },

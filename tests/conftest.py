@@ -32,7 +32,9 @@ def _quick_settings() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
     """Make the test database, also for tests that use it without pytest-django's marks (those of a running stack).
 
     What reads DATABASE_URL instead of Django's connection (the data plane, child processes) sees it too. The database is left to its end

@@ -1,4 +1,5 @@
-"""A running data plane over the real stores, in front of the simulated provider. One per test module; every test has its own organization."""
+"""A running data plane over the real stores, in front of the simulated provider. One per test module; every test has its own
+organization."""
 
 import asyncio
 import dataclasses

@@ -142,7 +142,10 @@ def test_a_client_that_leaves_before_the_first_token_pays_nothing(customer):
     payload = b'{"model":"test/chat","stream":true,"messages":[{"role":"user","content":"[[simulate: first_token_ms=2000]] x"}]}'
     host, _, port = customer.stack.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as connection:
-        head = f"POST /api/v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {customer.secret}\r\ncontent-length: {len(payload)}\r\n\r\n"
+        head = (
+            f"POST /api/v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {customer.secret}\r\n"
+            f"content-length: {len(payload)}\r\n\r\n"
+        )
         connection.sendall(head.encode() + payload)
         time.sleep(0.2)
         assert customer.stack.plane._holds.in_flight == 1
