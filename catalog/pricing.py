@@ -14,7 +14,7 @@ Which rate a meter is billed at:
 import datetime as dt
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -188,12 +188,12 @@ def _cards(card: RateCard, service_tier: str) -> list[RateCard]:
     return [card] if own is None else [card, own]
 
 
-def _rate_sets(card: RateCard, prompt_tokens: int) -> list[Mapping[str, int]]:
-    """Return every set of rates that could come into force for a prompt of at most this length, whatever the hour."""
+def _rate_sets(card: RateCard) -> list[tuple[int, Mapping[str, int]]]:
+    """Return every set of rates that could come into force, whatever the hour, with the prompt length above which it does."""
     bases: list[Mapping[str, int]] = [card.rates]
     bases += [{**card.rates, **window.rates} for window in card.time_prices]
-    reached = [tier for tier in card.tiers if prompt_tokens > tier.min_prompt_tokens]
-    return bases + [{**base, **tier.rates} for base in bases for tier in reached]
+    always = [(-1, base) for base in bases]
+    return always + [(tier.min_prompt_tokens, {**base, **tier.rates}) for base in bases for tier in card.tiers]
 
 
 @lru_cache
@@ -209,6 +209,41 @@ def _possible_meters(*, audio: bool, images: bool, cache_writes_1h: bool) -> tup
     sides = (PROMPT_METERS, COMPLETION_METERS)
     inputs, outputs = (tuple(meter for meter in side if meter not in ruled_out) for side in sides)
     return inputs, outputs
+
+
+class _Dearest(NamedTuple):
+    """The dearest rates of one set, in picos; in force for prompts longer than ``edge`` tokens."""
+
+    edge: int
+    input_picos: int
+    output_picos: int
+    request_picos: int
+    search_picos: int
+
+
+_Kind = tuple[str, bool, bool, bool]
+# Worked out once per card and kind of request: it is asked for by every request. By identity, because a card holds dictionaries; the
+# card is kept beside its rows, so that its id stays its own.
+_dearest_of: dict[int, tuple[RateCard, dict[_Kind, tuple[_Dearest, ...]]]] = {}
+_DEAREST_CARDS_MAX: Final = 20_000
+
+
+def _find_dearest(card: RateCard, kind: _Kind) -> tuple[_Dearest, ...]:
+    known = _dearest_of.get(id(card))
+    if known is None or known[0] is not card:
+        if len(_dearest_of) >= _DEAREST_CARDS_MAX:
+            _dearest_of.clear()  # cards of catalogs that are no longer in force
+        known = _dearest_of[id(card)] = (card, {})
+    rows = known[1].get(kind)
+    if rows is None:
+        service_tier, audio, images, cache_writes_1h = kind
+        inputs, outputs = _possible_meters(audio=audio, images=images, cache_writes_1h=cache_writes_1h)
+        rows = known[1][kind] = tuple(
+            _Dearest(edge, _dearest(rates, inputs), _dearest(rates, outputs), rates.get("requests", 0), rates.get("searches", 0))
+            for one in _cards(card, service_tier)
+            for edge, rates in _rate_sets(one)
+        )
+    return rows
 
 
 def upper_bound(
@@ -228,15 +263,11 @@ def upper_bound(
     ``service_tier`` is the one asked for ('auto': any). The flags say what the request can involve at all; leaving them on is always safe,
     and dearer: audio is often ten times as dear as text.
     """
-    inputs, outputs = _possible_meters(audio=audio, images=images, cache_writes_1h=cache_writes_1h)
     dearest = 0
-    for one in _cards(card, service_tier):
-        for rates in _rate_sets(one, prompt_tokens_max):
+    for edge, input_picos, output_picos, request_picos, search_picos in _find_dearest(card, (service_tier, audio, images, cache_writes_1h)):
+        if prompt_tokens_max > edge:
             picos = (
-                _dearest(rates, inputs) * prompt_tokens_max
-                + _dearest(rates, outputs) * output_tokens_max
-                + rates.get("requests", 0) * requests
-                + rates.get("searches", 0) * searches_max
+                input_picos * prompt_tokens_max + output_picos * output_tokens_max + request_picos * requests + search_picos * searches_max
             )
             dearest = max(dearest, picos)
     return dearest
