@@ -187,7 +187,7 @@ def _list_programs(configuration: Configuration, environment: dict[str, str], po
         commands["model"] = [*python, "gateway.local.model", str(ports["model"]), str(configuration.model_threads)]
     if configuration.is_demo:
         commands["simulator"] = [*python, "uvicorn", "gateway.simulator.app:app", "--host", "127.0.0.1", "--port", str(ports["simulator"])]
-        commands["simulator"] += ["--log-level", "warning", "--no-access-log"]
+        commands["simulator"] += ["--workers", "1", "--log-level", "warning", "--no-access-log"]
     commands["worker"] = [*celery, "worker", "-Q", "default,ledger", "-c", concurrency, "-l", "WARNING"]
     commands["worker"] += ["--without-mingle", "--without-gossip", "-n", "worker@tollway"]
     commands["beat"] = [*celery, "beat", "-l", "WARNING", "--pidfile=", "-s", configuration.data / "beat-schedule"]
