@@ -176,6 +176,7 @@ class StreamRelay:
         watch = self._watch(generation, candidate)
         outcome.status = "cancelled"  # until it has ended otherwise
         tail = b""
+        piece: bytes | None = b""
         try:
             while True:
                 if chunks:
@@ -184,9 +185,9 @@ class StreamRelay:
                     await self._grow_hold(generation, decoder, watch)
                 if decoder.fault is not None:
                     raise BrokenStream(decoder.fault)
-                piece = await upstream.read()
                 if piece is None:
                     break
+                piece = await upstream.read()
                 chunks = _decode(parser, decoder, piece, name)
             if not decoder.complete:
                 raise BrokenStream(fault_from_down(UpstreamDown("network", "the stream broke off", sent=True), name))
@@ -258,11 +259,14 @@ class StreamRelay:
         return b"data: " + _encode(chunk) + b"\n\n"
 
 
-def _decode(parser: SseDecoder, decoder: StreamDecoder, piece: bytes, name: str) -> list[dict[str, Any]]:
-    """Return the chunks that ``piece`` completes. Raises: BrokenStream when the bytes are not what the dialect allows."""
+def _decode(parser: SseDecoder, decoder: StreamDecoder, piece: bytes | None, name: str) -> list[dict[str, Any]]:
+    """Return the chunks that ``piece`` completes; None is the end, which may complete one more.
+
+    Raises: BrokenStream when the bytes are not what the dialect allows.
+    """
     try:
         chunks: list[dict[str, Any]] = []
-        for event in parser.feed(piece):
+        for event in parser.finish() if piece is None else parser.feed(piece):
             chunks.extend(decoder.decode(event))
     except (msgspec.DecodeError, SseTooLarge, UnicodeDecodeError) as error:
         raise BrokenStream(fault_from_down(UpstreamDown("network", "sent a malformed event", sent=True), name)) from error
