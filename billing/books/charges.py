@@ -21,10 +21,14 @@ from billing.books.usage import UsageRow
 from billing.models import Transfer
 
 # The books know counters by name only; these are the names that count as tokens in and out on dashboards.
-_INPUT_METERS = (
-    "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "image_input_tokens",
-)  # fmt: skip
-_OUTPUT_METERS = ("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens")
+_INPUT_COLUMN, _OUTPUT_COLUMN = 3, 4  # after requests, amount and cost
+_COLUMN_OF_METER = {
+    **dict.fromkeys(
+        ("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "image_input_tokens"),
+        _INPUT_COLUMN,
+    ),
+    **dict.fromkeys(("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens"), _OUTPUT_COLUMN),
+}
 K = TypeVar("K", int, str)
 
 _MS_PER_HOUR = 3_600_000
@@ -104,18 +108,18 @@ def charge(rows: Sequence[UsageRow], *, shard: int, batch_id: int) -> Charged:
 
 def roll_up(rows: Iterable[UsageRow]) -> None:
     """Add a batch to the sums per organization, key, hour, model and provider. Needs a transaction."""
-    sums: defaultdict[tuple[int, int, int, str, str], Counter[str]] = defaultdict(Counter)
+    sums: defaultdict[tuple[int, int, int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     for row in rows:
         event = row.event
         hour_s = (event.event_id.int >> _UUID7_MS_SHIFT) // _MS_PER_HOUR * 3600
         total = sums[event.org_id, event.key_id, hour_s, event.model, event.provider]
-        total["requests"] += row.part == 0
-        total["amount_nanos"] += event.amount_nanos
-        total["cost_nanos"] += cost_nanos(row)
-        total["input_tokens"] += sum(row.meters_moved.get(name, 0) for name in _INPUT_METERS)
-        total["output_tokens"] += sum(row.meters_moved.get(name, 0) for name in _OUTPUT_METERS)
-    measures = ("requests", "amount_nanos", "cost_nanos", "input_tokens", "output_tokens")
-    lines = [(*key, *(sums[key][name] for name in measures)) for key in sorted(sums)]
+        total[0] += row.part == 0
+        total[1] += event.amount_nanos
+        total[2] += cost_nanos(row)
+        for meter, count in row.meters_moved.items():
+            if (column := _COLUMN_OF_METER.get(meter)) is not None:
+                total[column] += count
+    lines = [(*key, *sums[key]) for key in sorted(sums)]
     if lines:
         with connection.cursor() as cursor:
             cursor.execute(_ROLL_UP, [list(column) for column in zip(*lines, strict=True)])

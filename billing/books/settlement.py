@@ -13,12 +13,14 @@ import psycopg
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accounts.models import Organization
 from billing import live
 from billing.books import arrivals, charges, partitions, usage
 from billing.books.arrivals import Arrival, BadEvent
 from billing.books.ledger import UnknownOrganization
 from billing.books.shard_lock import ShardBusy, hold_shard
 from billing.models import SettlementDeadLetter, UsageBatch
+from billing.signals import usage_booked
 
 BATCH_EVENTS = 2_000
 # The lock makes sure that there is one consumer, so that whatever is pending under this name is ours to take up again.
@@ -52,8 +54,12 @@ def settle_due() -> int:
     from billing.books import rebuild  # noqa: PLC0415 -- a rebuild drains by settling, so each needs the other
 
     stale = set(live.shards_with_stale_epochs())
-    due = [*stale, *(set(live.shards_with_entries()) - stale)]
+    due = [*stale | set(live.shards_with_entries())]
     random.shuffle(due)  # spreads the workers
+    if stale:
+        # Of a store that knows nothing yet, the shards where somebody may be waiting come first.
+        inhabited = set(Organization.objects.filter(shard__in=stale).values_list("shard", flat=True).distinct())
+        due.sort(key=lambda shard: shard in stale and shard not in inhabited)
     entries = 0
     failure: Exception | None = None
     for shard in due:
@@ -113,6 +119,7 @@ def _settle_batch(shard: int, entries: Sequence[live.StreamEntry]) -> Settled:
         acks += booked
         settled = settled.plus(settled_batch)
     acknowledged = live.acknowledge(shard=shard, acks=acks)
+    _announce({arrival.event.org_id for arrival in readable})
     return settled._replace(entries=acknowledged, dead_lettered=dead)
 
 
@@ -140,6 +147,13 @@ def _book(shard: int, batch: Sequence[Arrival]) -> tuple[list[live.Ack], Settled
         for arrival in batch
     ]
     return acks, Settled(booked=len(rows), duplicates=duplicates, amount_nanos=amount_nanos)
+
+
+def _announce(org_ids: set[int]) -> None:
+    # Who listens (open pages) must not be able to stop the books.
+    for receiver, outcome in usage_booked.send_robust(sender=UsageBatch, org_ids=org_ids):
+        if isinstance(outcome, Exception):
+            _log.warning("%s could not be told of booked usage: %s", receiver, outcome)
 
 
 def _draw_batch_id() -> int:

@@ -8,6 +8,7 @@ entry of an event that is booked (its charge is to be given back), or the true f
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -33,6 +34,8 @@ FROM billing_usageevent
 JOIN unnest(%s::bigint[], %s::uuid[], %s::date[]) AS wanted (org_id, event_id, day) USING (org_id, event_id, day)
 ORDER BY part
 """
+
+_fields_of = attrgetter(*_FIELDS)
 
 EventKey = tuple[int, UUID]  # organization, event id
 
@@ -152,5 +155,5 @@ def _values(rows: Iterable[UsageRow], batch_id: int) -> Iterable[tuple[Any, ...]
             event_time(event.event_id),
             encode(event.meters).decode(),
             encode(event.attempts).decode(),
-            *[getattr(event, name) for name in _FIELDS],
+            *_fields_of(event),
         )

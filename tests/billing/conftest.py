@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import pytest
+import redis
 
 from accounts import organizations
 from accounts.models import Organization
-from billing.books import rebuild, transfers
+from billing.books import outbox, rebuild, transfers
 from billing.books.chart import AccountCode
+from billing.live.store import store
 from billing.models import Account
 from tests.billing import plane
 from tests.factories.people import UserFactory
@@ -22,8 +24,11 @@ def make_organization(transactional_db: None, money_store: object) -> Callable[.
     def make(credit_nanos: int = 0, *, shard: int = 7, promo: bool = False) -> Organization:
         organization = organizations.create(name="Acme", owner=UserFactory(), shard=shard)
         if credit_nanos:
-            transfers.grant(organization=organization, amount_nanos=credit_nanos, reason="test", idempotency_key="start", by=None, promo=promo)
+            transfers.grant(
+                organization=organization, amount_nanos=credit_nanos, reason="test", idempotency_key="start", by=None, promo=promo
+            )
         rebuild.rebuild_shard(shard=shard)
+        outbox.publish(organization)
         plane.put_key(shard)
         return organization
 
@@ -45,3 +50,7 @@ def books() -> Callable[..., dict[str, int]]:
     return read
 
 
+@pytest.fixture
+def money_store_client() -> redis.Redis:
+    """Return a client of the money store as it is, for tests that tamper with it."""
+    return store()

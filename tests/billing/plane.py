@@ -82,7 +82,17 @@ def settle(event: UsageEvent, *, late: bool = False) -> str:
     """Settle as a gateway does; ``late`` is a spool sent again. Return the script's word."""
     keys = close_keys(event.shard, event.org_id, (event.key_id,))
     rest = event.hold_nanos - event.amount_nanos
-    args = ["", event.org_id, event.event_id.hex, event.amount_nanos, event.key_id, msgspec.json.encode(event), event.hold_nanos, rest, int(late)]
+    args = [
+        "",
+        event.org_id,
+        event.event_id.hex,
+        event.amount_nanos,
+        event.key_id,
+        msgspec.json.encode(event),
+        event.hold_nanos,
+        rest,
+        int(late),
+    ]
     return run(SETTLE, keys, args)[0].decode()
 
 
@@ -107,5 +117,3 @@ def deliver(shard: int, event: UsageEvent | bytes, *, org_id: int = 0, amount_na
         "d": body,
     }
     store().xadd(shard_keys(shard).stream, fields)
-
-

@@ -131,7 +131,7 @@ def test_a_lost_connection_to_the_books_is_raised_and_nothing_is_given_up(make_o
 
     with monkeypatch.context() as patch:
         patch.setattr(charges, "roll_up", cut)
-        with pytest.raises(Exception, match="connection|closed|terminat"):
+        with pytest.raises(Exception, match=r"connection|closed|terminat"):
             settlement.settle_shard(shard=7)
     connection.close()
     settlement.settle_shard(shard=7)

@@ -1,0 +1,95 @@
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from billing import live, queries, tasks
+from billing.models import Account, UsageEvent
+from tests.billing import plane
+from tests.billing.conftest import USD
+
+
+def _run(*args: str) -> str:
+    out = io.StringIO()
+    call_command(*args, stdout=out)
+    return out.getvalue()
+
+
+def test_grant_credit_grants_once_per_key(make_organization):
+    organization = make_organization()
+    words = ("grant_credit", organization.public_id, "2.50", "--reason", "Welcome", "--key", "w")
+
+    assert _run(*words) == f"$2.5 granted to {organization.public_id} (w)\n"
+    assert _run(*words) == f"$2.5 was granted before to {organization.public_id} (w)\n"
+
+    assert queries.balance(organization).remaining_nanos == 2_500_000_000
+
+
+def test_grant_credit_says_what_is_wrong(make_organization):
+    organization = make_organization()
+    _run("grant_credit", organization.public_id, "1", "--reason", "r", "--key", "k", "--plain")
+
+    for usd, public_id, word in (
+        ("1.5", "org_nobody", "no organization"),
+        ("-1", organization.public_id, "whole number"),
+        ("2", organization.public_id, "before"),
+    ):
+        with pytest.raises(CommandError, match=word):
+            _run("grant_credit", public_id, usd, "--reason", "r", "--key", "k", "--plain")
+
+    assert queries.balance(organization).remaining_nanos == USD
+
+
+def test_rebuild_balances_rebuilds_one_shard_and_says_so(make_organization, money_store):
+    organization = make_organization(USD)
+    plane.spend(organization, 4)
+
+    assert _run("rebuild_balances", "--shard", "7").endswith(", 1 events booked on the way\n")
+
+    assert live.read_balance(org_id=organization.pk, shard=7) == (USD - 4, 0, 0, 1)
+
+
+def test_the_jobs_settle_publish_reap_and_verify(make_organization, settings):
+    settings.LEDGER_SHARDS = 8
+    organization = make_organization(USD)
+    plane.spend(organization, 4)
+    plane.reserve(organization, plane.new_id(), 10, ttl_ms=1)
+
+    while tasks.reap_expired_holds() == 0:
+        pass
+    assert tasks.settle_due() == 2
+    assert tasks.settle_shard(7) == 0
+    assert tasks.publish_pending() == 0
+    assert len(tasks.make_partitions()) <= 9
+    assert tasks.verify_books() == 0
+
+    assert sorted(UsageEvent.objects.values_list("status", "amount_nanos")) == [("expired", 0), ("ok", 4)]
+
+
+def test_a_difference_found_by_the_job_is_logged_as_an_error(make_organization, settings, caplog):
+    settings.LEDGER_SHARDS = 8
+    organization = make_organization(USD)
+    live.store.store().hincrby(f"{plane.shard_keys(7).balance}{organization.pk}", "avail", -3)
+
+    assert tasks.verify_books() == 1
+
+    assert "books do not balance: I5" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["account", "transfer", "usagebatch", "balancechange", "settlementdeadletter"])
+def test_the_operator_reads_the_books_and_cannot_write_them(make_organization, client, name):
+    organization = make_organization(USD)
+    plane.spend(organization, 4)
+    tasks.settle_shard(7)
+    operator = organization.memberships.get().user
+    operator.is_staff = operator.is_superuser = True
+    operator.save()
+    client.force_login(operator)
+
+    assert client.get(reverse(f"admin:billing_{name}_changelist")).status_code == 200
+    assert client.get(reverse(f"admin:billing_{name}_add")).status_code == 403
+    if name == "account":
+        page = client.get(reverse("admin:billing_account_change", args=[Account.objects.first().pk]))
+        assert page.status_code == 200
+        assert 'name="_save"' not in page.content.decode()
