@@ -54,4 +54,4 @@ def usd_text(nanos: int) -> str:
     """Write nanos as a plain decimal of dollars without trailing zeros: 214_000 is '0.000214'."""
     sign = "-" if nanos < 0 else ""
     whole, part = divmod(abs(nanos), NANOS_PER_USD)
-    return f"{sign}{whole}.{part:09d}".rstrip("0").rstrip(".") if part else f"{sign}{whole}"
+    return f"{sign}{whole}.{part:09d}".rstrip("0") if part else f"{sign}{whole}"

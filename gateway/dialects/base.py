@@ -138,6 +138,7 @@ class Answer(msgspec.Struct, kw_only=True):
     upstream_id: str = ""
     served_model: str = ""
     service_tier: str = ""
+    stop_sequence: str | None = None  # the one that ended the answer, where the provider names it
     output_seen: bool = False
     output_chars: int = 0
 
@@ -160,6 +161,7 @@ class StreamDecoder(ABC):
         "output_seen",
         "served_model",
         "service_tier",
+        "stop_sequence",
         "upstream_id",
         "usage",
     )
@@ -171,6 +173,7 @@ class StreamDecoder(ABC):
         self.upstream_id = ""
         self.served_model = ""
         self.service_tier = ""
+        self.stop_sequence: str | None = None
         self.fault: UpstreamFault | None = None
         self.output_seen = False
         self.output_chars = 0
@@ -240,11 +243,12 @@ def chat_usage(
     """
     prompt_tokens = usage.prompt_tokens
     completion_tokens = usage.completion_tokens
+    cost = raw_usd(cost_nanos)
     body: Json = {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
-        "cost": raw_usd(cost_nanos),
+        "cost": cost,
         "is_byok": is_byok,
         "prompt_tokens_details": {
             "cached_tokens": usage.cache_read_tokens,
@@ -253,7 +257,7 @@ def chat_usage(
             "video_tokens": 0,
         },
         "cost_details": {
-            "upstream_inference_cost": raw_usd(upstream_cost_nanos),
+            "upstream_inference_cost": cost if upstream_cost_nanos == cost_nanos else raw_usd(upstream_cost_nanos),
             "upstream_inference_prompt_cost": raw_usd(upstream_prompt_cost_nanos),
             "upstream_inference_completions_cost": raw_usd(upstream_cost_nanos - upstream_prompt_cost_nanos),
         },

@@ -11,6 +11,8 @@ from gateway.dialects.base import Json
 
 def count(value: Any) -> int:
     """Return a token count; anything that is not a whole non-negative number counts as 0."""
+    if value is None:  # by far the most common: a kind of token that the report does not name
+        return 0
     if value.__class__ is int:
         return int(value) if value > 0 else 0
     if isinstance(value, float) and value > 0 and value.is_integer():

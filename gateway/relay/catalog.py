@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from catalog.listing import Body, models_body
-
 from accounts.secrets import Sealer
+from catalog.listing import Body, models_body
 from catalog.pricing import blended_picos, is_priced
 from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, Snapshot
 from gateway.relay.config import RelayConfig
@@ -24,11 +23,15 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An endpoint at a host that can be called. ``blended_picos`` compares prices: three input tokens and one output token."""
+    """An endpoint at a host that can be called. ``blended_picos`` compares prices: three input tokens and one output token.
+
+    ``is_at_cost`` says that the customer's card is the provider's own, so that a request is priced once for both.
+    """
 
     endpoint: EndpointSpec
     host: Host
     blended_picos: int
+    is_at_cost: bool = False
 
 
 def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | None:
@@ -70,7 +73,7 @@ class CatalogView:
             host = self.hosts.get(endpoint.provider)
             # What has no price is never served: a bound of zero would let anyone use it without limit.
             if host is not None and is_priced(endpoint.price, model.type):
-                found.append(Candidate(endpoint, host, blended_picos(endpoint.price)))
+                found.append(Candidate(endpoint, host, blended_picos(endpoint.price), is_at_cost=endpoint.price == endpoint.cost))
         found.sort(key=lambda candidate: (candidate.blended_picos, candidate.endpoint.id))
         return tuple(found)
 

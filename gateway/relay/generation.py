@@ -4,13 +4,14 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-import uuid_utils
-from billing.authorizer.holds import Hold
+import uuid_utils.compat
 
 from accounts.types import Caller
+from billing.authorizer.holds import Hold
 from billing.types import AttemptRecord
 from catalog.types import Usage
 from gateway.dialects.base import ChatRequest
+from gateway.dialects.client import ClientDialect, Head
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.estimate import HoldPlan
 from gateway.relay.routing import Route
@@ -46,6 +47,7 @@ class Generation:
 
     caller: Caller
     request: ChatRequest
+    dialect: ClientDialect
     view: CatalogView
     route: Route
     client: ClientInfo
@@ -64,7 +66,7 @@ class Generation:
 
 def new_event_id() -> uuid.UUID:
     """Return a fresh time-sortable id, made by us before anything is written."""
-    return uuid.UUID(int=uuid_utils.uuid7().int)
+    return uuid_utils.compat.uuid7()
 
 
 def start_generation(
@@ -72,6 +74,7 @@ def start_generation(
     event_id: uuid.UUID,
     caller: Caller,
     request: ChatRequest,
+    dialect: ClientDialect,
     view: CatalogView,
     route: Route,
     client: ClientInfo,
@@ -81,6 +84,7 @@ def start_generation(
     return Generation(
         caller=caller,
         request=request,
+        dialect=dialect,
         view=view,
         route=route,
         client=client,
@@ -89,3 +93,8 @@ def start_generation(
         started_ns=started_ns,
         started_at_ms=time.time_ns() // 1_000_000,
     )
+
+
+def answer_head(generation: Generation, candidate: Candidate, usage: Usage | None = None) -> Head:
+    """Return the name that an answer of ``candidate`` carries; ``usage`` is what the provider reported before its first word."""
+    return Head(generation.id, candidate.endpoint.model, candidate.host.spec.name, generation.started_at_ms // 1000, usage)

@@ -4,14 +4,15 @@ import datetime as dt
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any
+
+import msgspec
 
 from billing.authorizer.holds import Holds
 from billing.money import nanos_from_picos
 from billing.types import UsageEvent
 from catalog.pricing import PROMPT_METERS, Cost, UnpricedMeter, cost
-from catalog.types import METERS, RateCard, Usage
-from gateway.dialects.base import chat_usage
+from catalog.types import RateCard, Usage
+from gateway.dialects.client import Closing
 from gateway.relay.catalog import Candidate
 from gateway.relay.estimate import estimated_tokens
 from gateway.relay.generation import Generation, Outcome
@@ -30,12 +31,9 @@ class Bill:
     prompt_nanos: int  # the part of amount_nanos that is for the prompt
     cost_nanos: int
 
-
-def usage_object(bill: Bill) -> dict[str, Any]:
-    """Return the ``usage`` of an answer. On credits the upstream costs are the charge itself, and are not to be added to it."""
-    return chat_usage(
-        bill.usage, cost_nanos=bill.amount_nanos, upstream_cost_nanos=bill.amount_nanos, upstream_prompt_cost_nanos=bill.prompt_nanos
-    )
+    def closing(self, *, service_tier: str, stop_sequence: str | None) -> Closing:
+        """Return what the client is told of it."""
+        return Closing(self.usage, self.amount_nanos, self.prompt_nanos, service_tier, stop_sequence)
 
 
 def is_free_of_charge(outcome: Outcome, usage: Usage) -> bool:
@@ -56,7 +54,13 @@ def estimate_usage(generation: Generation, output_chars: int) -> Usage:
 
 def meters_of(usage: Usage) -> dict[str, int]:
     """Return the meters that are not zero."""
-    return {name: count for name in METERS if (count := getattr(usage, name))}
+    meters: dict[str, int] = msgspec.to_builtins(usage)  # leaves out what has its default: all zeros, one request, is_estimate
+    meters.pop("is_estimate", None)
+    if usage.requests:
+        meters["requests"] = usage.requests
+    else:
+        meters.pop("requests", None)
+    return meters
 
 
 def _priced(card: RateCard, usage: Usage, service_tier: str, at: dt.datetime, endpoint_id: str) -> Cost:
@@ -75,10 +79,11 @@ def price(generation: Generation, candidate: Candidate) -> Bill:
     usage = outcome.usage or _NOTHING
     at = dt.datetime.fromtimestamp(generation.started_at_ms / 1000, tz=dt.UTC)
     endpoint = candidate.endpoint
-    provider_nanos = 0 if candidate.host.simulated else _priced(endpoint.cost, usage, outcome.service_tier, at, endpoint.id).nanos
+    paid = _priced(endpoint.cost, usage, outcome.service_tier, at, endpoint.id)
+    provider_nanos = 0 if candidate.host.simulated else paid.nanos
     if endpoint.is_free or is_free_of_charge(outcome, usage):
         return Bill(usage, 0, 0, 0, provider_nanos)
-    charge = _priced(endpoint.price, usage, outcome.service_tier, at, endpoint.id)
+    charge = paid if candidate.is_at_cost else _priced(endpoint.price, usage, outcome.service_tier, at, endpoint.id)
     prompt_picos = sum(line.picos for line in charge.lines if line.meter in PROMPT_METERS)
     return Bill(usage, charge.nanos, charge.picos, min(nanos_from_picos(prompt_picos), charge.nanos), provider_nanos)
 
@@ -118,7 +123,7 @@ class Settler:
             cost_nanos=bill.cost_nanos,
             hold_nanos=generation.hold.amount_nanos,
             status=outcome.status,  # type: ignore[arg-type]
-            api_type="completions",
+            api_type=generation.dialect.api_type,
             model=endpoint.model,
             requested_model=request.model or endpoint.model,
             provider=endpoint.provider,
