@@ -31,6 +31,11 @@ class Candidate:
     endpoint: EndpointSpec
     host: Host
     blended_picos: int
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What an answer from here says about itself: whether no real model was asked."""
+        return [(b"x-tollway-simulated", b"1")] if self.host.simulated else []
     is_at_cost: bool = False
 
 
