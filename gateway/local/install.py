@@ -93,6 +93,7 @@ def _run_uv(python: Path, lock: Path) -> bool:
     settings = subprocess.run([str(python), "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout  # noqa: S603 -- our own command
     # Several indexes: hashes decide what is right, so that it does not matter which one has it.
     environment = {**uv_environment(settings), "UV_INDEX_STRATEGY": "unsafe-best-match", "UV_HTTP_TIMEOUT": "120", **os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # meant for source trees; here it would only make every start slow
     command = [
         str(python),
         "-m",
@@ -100,6 +101,7 @@ def _run_uv(python: Path, lock: Path) -> bool:
         "pip",
         "install",
         "--quiet",
+        "--compile-bytecode",  # now, on all processors, instead of at the first start of each of our processes
         "--python",
         str(python),
         "--no-deps",
