@@ -74,7 +74,7 @@ def data_dir(tmp_path: Path) -> DataDir:
 
 
 @pytest.fixture
-def publish_small(db: None, data_dir: DataDir) -> Callable[..., Snapshot]:  # noqa: ARG001 -- opens the database
+def publish_small(db: None, data_dir: DataDir) -> Callable[..., Snapshot]:
     """Return a function that writes, loads and publishes the small catalog, and returns the snapshot in force."""
 
     def publish(**parts: str) -> Snapshot:
@@ -99,7 +99,7 @@ class RealCatalog(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def real_catalog(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> RealCatalog:  # noqa: ARG001 -- makes the database
+def real_catalog(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> RealCatalog:
     """Load and publish the shipped data files once, keep what came of it, and leave the database as it was."""
     with django_db_blocker.unblock():
         was, settings.DEMO_MODE = settings.DEMO_MODE, True

@@ -172,6 +172,26 @@ def test_what_has_no_price_is_refused_and_the_rest_is_told() -> None:
     assert usd_text(caught.value.priced.picos) == "0.003"
 
 
+@pytest.mark.parametrize(
+    ("rates", "meter", "expected"),
+    [
+        ({"input": 3, "output": 15}, "cache_read_tokens", "3"),
+        ({"input": 3, "output": 15}, "cache_write_tokens", "3"),
+        ({"input": 3, "output": 15}, "cache_write_1h_tokens", "3"),
+        ({"input": 3, "output": 15, "cache_write": 3.75}, "cache_write_1h_tokens", "3.75"),
+        ({"input": 3, "output": 15, "cache_write": 3.75}, "cache_read_tokens", "3"),
+        ({"input": 3, "output": 15}, "audio_input_tokens", "3"),
+        ({"input": 3, "output": 15}, "image_input_tokens", "3"),
+        ({"input": 3, "output": 15}, "reasoning_tokens", "15"),
+        ({"input": 3, "output": 15}, "audio_output_tokens", "15"),
+        ({"input": 3, "output": 15}, "image_output_tokens", "15"),
+        ({"input": 3, "output": 15, "cache_read": 0}, "cache_read_tokens", "0"),  # an explicit zero is a price
+    ],
+)
+def test_an_unpriced_kind_of_token_takes_the_rate_it_falls_back_to(rates: dict[str, float], meter: str, expected: str) -> None:
+    assert usd(card(**rates), **{meter: 1_000_000}) == expected
+
+
 def test_an_empty_card_prices_nothing_rather_than_at_zero() -> None:
     with pytest.raises(UnpricedMeter):
         cost(RateCard(rates={}), Usage(input_tokens=1), at=NOON)

@@ -22,7 +22,7 @@ DEARER = "{usd_per_million_tokens: {input: '0.6', output: '1.5'}}"
 
 
 @pytest.fixture
-async def pool(transactional_db: None) -> AsyncIterator[Pool]:  # noqa: ARG001 -- makes the database
+async def pool(transactional_db: None) -> AsyncIterator[Pool]:
     async with AsyncConnectionPool[psycopg.AsyncConnection](settings.DATABASE_URL, min_size=1, max_size=2, open=False) as one:
         yield one
 
