@@ -4,7 +4,6 @@ The message carries no data. The page fetches its fragments again through the or
 slowly in any case: a lost message costs a few seconds, never a wrong figure.
 """
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,7 +33,9 @@ def notify(org_ids: Iterable[int]) -> None:
 
 async def _send_to_all(groups: list[str]) -> None:
     layer = get_channel_layer()
-    await asyncio.gather(*(layer.group_send(group, _ACTIVITY) for group in groups))
+    # One after the other: settlement may name hundreds at once, and the layer's connections are few.
+    for group in groups:
+        await layer.group_send(group, _ACTIVITY)
 
 
 class ActivityConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types

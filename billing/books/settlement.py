@@ -81,12 +81,16 @@ def settle_shard(*, shard: int, wait_s: float = 0.0) -> Settled:
     Raises: ShardBusy when another process is at it for longer than ``wait_s``.
     """
     total = Settled()
+    org_ids: set[int] = set()
     with hold_shard(shard, wait_s=wait_s):
         while entries := live.read_batch(shard=shard, consumer=CONSUMER, count=BATCH_EVENTS):
             settled = _settle_batch(shard, entries)
             total = total.plus(settled)
+            org_ids.update(entry.org_id for entry in entries)
             if settled.entries < len(entries):
                 break  # the money store took back fewer than it gave: somebody else works on it, the next call sees what is left
+    if org_ids:
+        _announce(org_ids)
     return total
 
 
@@ -119,7 +123,6 @@ def _settle_batch(shard: int, entries: Sequence[live.StreamEntry]) -> Settled:
         acks += booked
         settled = settled.plus(settled_batch)
     acknowledged = live.acknowledge(shard=shard, acks=acks)
-    _announce({arrival.event.org_id for arrival in readable})
     return settled._replace(entries=acknowledged, dead_lettered=dead)
 
 
