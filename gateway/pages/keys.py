@@ -84,7 +84,7 @@ def _find(organization: Organization, key_hash: str) -> ApiKey:
 
 def _answer(request: HttpRequest, name: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
     template = f"pages/keys/_{name}.html" if is_htmx(request) else f"pages/keys/{name}.html"
-    return render(request, template, {"section": "keys", **context}, status=status)
+    return render(request, template, {"section": "keys", "in_drawer": is_htmx(request), **context}, status=status)
 
 
 def _done(request: HttpRequest) -> HttpResponse:
