@@ -264,7 +264,9 @@ def upper_bound(
     and dearer: audio is often ten times as dear as text.
     """
     dearest = 0
-    for edge, input_picos, output_picos, request_picos, search_picos in _find_dearest(card, (service_tier, audio, images, cache_writes_1h)):
+    # Clients write what they like here; only names that the card knows may take room among what is worked out.
+    tier = service_tier if service_tier == "auto" or service_tier in card.service_tiers else ""
+    for edge, input_picos, output_picos, request_picos, search_picos in _find_dearest(card, (tier, audio, images, cache_writes_1h)):
         if prompt_tokens_max > edge:
             picos = (
                 input_picos * prompt_tokens_max + output_picos * output_tokens_max + request_picos * requests + search_picos * searches_max

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import money
+from catalog import pricing
 from catalog.pricing import (
     COMPLETION_METERS,
     PROMPT_METERS,
@@ -308,6 +309,22 @@ def test_the_hold_looks_at_what_the_request_can_involve() -> None:
     assert usd_text(upper_bound(rates, **bound)) == "0.048"
     assert usd_text(upper_bound(rates, **bound, audio=False)) == "0.0075"
     assert usd_text(upper_bound(rates, **bound, audio=False, cache_writes_1h=False)) == "0.0045"
+
+
+def test_the_hold_covers_the_tier_asked_for_and_the_one_served_instead() -> None:
+    rates = msgspec.structs.replace(card(input=2), service_tiers={"flex": card(input=1), "priority": card(input=3.5)})
+    bounds = {
+        tier: upper_bound(rates, prompt_tokens_max=1_000_000, output_tokens_max=0, service_tier=tier)
+        for tier in ("", "flex", "priority", "auto", "anything a client may write")
+    }
+    assert [usd_text(picos) for picos in bounds.values()] == ["2", "2", "3.5", "3.5", "2"]
+
+
+def test_names_that_clients_make_up_take_no_memory() -> None:
+    rates = card(input=2)
+    for number in range(1_000):
+        upper_bound(rates, prompt_tokens_max=1, output_tokens_max=1, service_tier=f"tier-{number}")
+    assert len(pricing._dearest_of[id(rates)][1]) == 1
 
 
 def test_the_hold_reaches_only_the_tiers_that_the_prompt_can_reach() -> None:
