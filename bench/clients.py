@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,36 @@ _BODY = '{"model": "m", "messages": [{"role": "user", "content": "Say something 
 _STREAM = '{"model": "m", "messages": [{"role": "user", "content": "long"}], "stream": true, "max_tokens": %d, "seed": %d}'
 _PATH = "/v1/chat/completions"
 _STREAMS = 200
+_OFFERED_PER_S = 25_000
+_HEADS = (
+    "client",
+    "requests/s, 1",
+    "p50 ms, 1",
+    "requests/s, 16",
+    "requests/s, 64",
+    "CPU µs/request",
+    "first byte p50 ms, 200 at once",
+    "chunks/s relayed",
+    "CPU µs/chunk",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bed:
+    """What every client is measured on."""
+
+    python: str
+    upstreams: Upstreams
+    cores: machine.Cores
+    folder: Path
+    duration_s: float
 
 
 def compare(*, python: str, duration_s: float, pinned: bool, console: Console) -> None:
     """Measure every client that ``python`` can import, and print a table."""
     cores = machine.Cores(pinned=pinned)
     cores.keep_rest()
-    table = Table("client", "requests/s, 1", "p50 ms, 1", "requests/s, 16", "requests/s, 64", "CPU µs/request", "first byte p50 ms, 200 at once",
-                  "chunks/s relayed", "CPU µs/chunk", title=machine.describe(), caption=cores.explain())  # fmt: skip
+    table = Table(*_HEADS, title=machine.describe(), caption=cores.explain())
     with tempfile.TemporaryDirectory(prefix="tollway-clients-") as scratch:
         folder = Path(scratch)
         folder.chmod(0o755)
@@ -37,7 +60,8 @@ def compare(*, python: str, duration_s: float, pinned: bool, console: Console) -
                     console.print(f"{name} is not installed in {python}: left out")
                     continue
                 with console.status(name):
-                    table.add_row(f"{name} {_version(python, name)}", *_measure(name, python, upstreams, cores, folder, duration_s))
+                    bed = _Bed(python, upstreams, cores, folder, duration_s)
+                    table.add_row(f"{name} {_version(python, name)}", *_measure(name, bed), *_measure_streams(name, bed))
         finally:
             upstreams.stop()
     console.print(table)
@@ -52,14 +76,14 @@ def _version(python: str, name: str) -> str:
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 
 
-def _measure(name: str, python: str, upstreams: Upstreams, cores: machine.Cores, folder: Path, duration_s: float) -> list[str]:
+def _measure(name: str, bed: _Bed) -> list[str]:
     cells: list[str] = []
     cpu_us = ""
-    app, port = _start(name, python, upstreams.static_port, cores, folder)
+    app, port = _start(name, bed, bed.upstreams.static_port)
     try:
         for connections in (16, 1, 16, 64):  # the first round warms up
             before_s = machine.cpu_s(app.pid)
-            told = _load(port, connections, duration_s)
+            told = _load(port, connections, bed.duration_s)
             if connections == 1:
                 cells = [f"{told['requests'] / told['duration_s']:,.0f}", f"{told['p50_ms']:.2f}"]
             elif cells:
@@ -67,27 +91,29 @@ def _measure(name: str, python: str, upstreams: Upstreams, cores: machine.Cores,
                 cpu_us = f"{(machine.cpu_s(app.pid) - before_s) * 1e6 / told['requests']:.0f}"
     finally:
         app.stop()
-    return [*cells, cpu_us, *_measure_streams(name, python, upstreams, cores, folder, duration_s)]
+    return [*cells, cpu_us]
 
 
-def _measure_streams(name: str, python: str, upstreams: Upstreams, cores: machine.Cores, folder: Path, duration_s: float) -> list[str]:
-    app, port = _start(name, python, upstreams.stream_port, cores, folder)
+def _measure_streams(name: str, bed: _Bed) -> list[str]:
+    app, port = _start(name, bed, bed.upstreams.stream_port)
     try:
         _load(port, 16, 1)
         first = run_driver(_stream_job(port, chunks=20, pace_us=50_000, ramp_s=0.0, duration_s=0.2))
-        chunks = round((duration_s + 2) * 40_000 / _STREAMS)
+        chunks = round((bed.duration_s + 2) * _OFFERED_PER_S / _STREAMS)
         before_s = machine.cpu_s(app.pid)
-        full = run_driver(_stream_job(port, chunks=chunks, pace_us=_STREAMS * 25, ramp_s=1.0, duration_s=duration_s))
+        pace_us = round(_STREAMS * 1e6 / _OFFERED_PER_S)
+        full = run_driver(_stream_job(port, chunks=chunks, pace_us=pace_us, ramp_s=1.0, duration_s=bed.duration_s))
         used_us = (machine.cpu_s(app.pid) - before_s) * 1e6
     finally:
         app.stop()
     return [f"{first['first_p50_ms']:.0f}", f"{full['chunks_per_s']:,.0f}", f"{used_us / (chunks * _STREAMS):.0f}"]
 
 
-def _start(name: str, python: str, upstream_port: int, cores: machine.Cores, folder: Path) -> tuple[Child, int]:
+def _start(name: str, bed: _Bed, upstream_port: int) -> tuple[Child, int]:
     port = choose_port()
-    app = Child([python, "-m", "bench.client_app", name, str(port), str(upstream_port)], env=os.environ, log=folder / f"{name}.log")
-    cores.give_measured(app.pid)
+    command = [bed.python, "-m", "bench.client_app", name, str(port), str(upstream_port)]
+    app = Child(command, env=os.environ, log=bed.folder / f"{name}.log")
+    bed.cores.give_measured(app.pid)
     app.await_port(port)
     return app, port
 

@@ -79,9 +79,10 @@ class Cores:
         """Return how the cores were shared, for the report."""
         if not self.measured:
             return "Nothing was pinned: all processes shared all cores."
+        rest = ", ".join(map(str, sorted(self.rest)))
         return (
-            f"Pinned: the gateway's worker process alone on core {min(self.measured)}; load generator, upstreams, nginx, Valkey, PostgreSQL, "
-            f"Celery worker and beat together on core{'s' if len(self.rest) > 1 else ''} {', '.join(map(str, sorted(self.rest)))}."
+            f"Pinned: the measured process alone on core {min(self.measured)}; load generator, upstreams, nginx, Valkey, PostgreSQL, "
+            f"Celery worker and beat together on {'cores' if len(self.rest) > 1 else 'core'} {rest}."
         )
 
 

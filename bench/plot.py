@@ -14,9 +14,9 @@ def draw(figures: Figures, path: Path) -> None:
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "tollway", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-    from matplotlib import pyplot  # noqa: PLC0415
+    from matplotlib import pyplot as plt  # noqa: PLC0415
 
-    figure, (rates, latencies, streams) = pyplot.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    figure, (rates, latencies, streams) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     for (who, loads), colour in zip(figures.loads.items(), _COLOURS, strict=False):
         labels = [str(load.connections) for load in loads]
         rates.plot(labels, [load.per_s for load in loads], "o-", color=colour, label=who)
@@ -30,7 +30,7 @@ def draw(figures: Figures, path: Path) -> None:
         streams.plot(labels, [one.delay_p50_ms for one in runs], "o:", color=colour, label=f"{who}, delay of a chunk p50")
     _finish(streams, "Streams: ms", "streams × chunks/s each")
     figure.savefig(path, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 def _finish(axes: Any, title: str, below: str) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -21,6 +21,7 @@ GATEWAY, UPSTREAM, NGINX = "Tollway", "the upstream itself", "nginx proxy_pass"
 _US_PER_S = 1_000_000
 _MIB = 1024 * 1024
 _DRAIN_WITHIN_S = 90.0
+_QUIET_S = 2.5  # beat wakes the Celery worker every second
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,13 @@ class Pace:
 
 FULL = Pace(load_s=5, rate_s=6, stream_s=5, warm_s=3, backlog_s=5)
 QUICK = Pace(load_s=2, rate_s=2, stream_s=2, warm_s=1, backlog_s=2)
+
+
+class _Seen(NamedTuple):
+    """How many receipts PostgreSQL had at a monotonic second."""
+
+    at_s: float
+    receipts: int
 
 
 class Bench:
@@ -119,6 +127,7 @@ class Bench:
         self.figures.streams.setdefault(who, []).append(Streaming(**told, cpu_us=cpu(streams * chunks)))
         if who == GATEWAY:
             self._answers += told["requests"]
+            self._cut_off += told["failures"]
 
     @contextmanager
     def _cpu(self, who: str) -> Iterator[Callable[[int], float]]:
@@ -130,45 +139,44 @@ class Bench:
     def _books(self) -> None:
         """Let a backlog grow without the Celery worker, start it again, and see how fast it books and whether all of it agrees."""
         stack = self._stack
-        self._await_settled()
+        before = self._await_settled(self._answers)[-1].receipts
         stack.stop_settlement()
-        before, _, _ = stack.count_receipts()
-        self._load_backlog()
+        backlog = self._load_backlog()
+        self._answers += backlog
         stack.start_settlement()
-        expected = self._answers
-        began_s, first_s, last_s, first_count, last_count = time.monotonic(), 0.0, 0.0, before, before
-        while time.monotonic() - began_s < _DRAIN_WITHIN_S:
-            count, _, _ = stack.count_receipts()
-            now_s = time.monotonic()
-            if count != last_count:
-                first_s, first_count = (first_s, first_count) if first_s else (now_s, count)
-                last_s, last_count = now_s, count
-            elif count >= expected and now_s - last_s > 2:  # noqa: PLR2004 -- beat wakes the worker every second
-                break
-            time.sleep(0.1)
+        seen = [one for one in self._await_settled(before + backlog) if one.receipts > before]
+        took_s = seen[-1].at_s - seen[0].at_s if seen else 0.0
         self.figures.rss_after_mib = machine.rss_bytes(stack.worker_pid) / _MIB
         exit_status, said = stack.try_manage("verify_ledger")
-        receipts, nanos, amounts = stack.count_receipts()
+        receipts, nanos, amounts = stack.sum_receipts()
         self.figures.books = Books(
             answers=self._answers,
             cut_off=self._cut_off,
             receipts=receipts,
             charged_nanos=nanos,
             distinct_amounts=amounts,
-            settled_per_s=(last_count - first_count) / (last_s - first_s) if last_s > first_s else 0.0,
-            backlog=last_count - before,
+            settled_per_s=(seen[-1].receipts - seen[0].receipts) / took_s if took_s else 0.0,
+            backlog=backlog,
             verify_exit=exit_status,
             verify_says=said[-500:],
         )
 
-    def _load_backlog(self) -> None:
+    def _load_backlog(self) -> int:
         job = {"kind": "closed", **self._target(GATEWAY), "connections": 16, "duration_s": self._pace.backlog_s}
-        self._answers += run_driver(job)["requests"]
+        return int(run_driver(job)["requests"])
 
-    def _await_settled(self) -> None:
-        deadline = time.monotonic() + _DRAIN_WITHIN_S
-        while self._stack.count_receipts()[0] < self._answers and time.monotonic() < deadline:
-            time.sleep(0.25)
+    def _await_settled(self, expected: int) -> list[_Seen]:
+        """Wait until at least ``expected`` receipts are there and no more come; returns the count each time it had changed."""
+        seen = [_Seen(time.monotonic(), self._stack.count_receipts())]
+        deadline = seen[0].at_s + _DRAIN_WITHIN_S
+        while (now_s := time.monotonic()) < deadline:
+            count = self._stack.count_receipts()
+            if count != seen[-1].receipts:
+                seen.append(_Seen(now_s, count))
+            elif count >= expected and now_s - seen[-1].at_s > _QUIET_S:
+                break
+            time.sleep(0.05)
+        return seen
 
 
 def run(*, quick: bool, pinned: bool, console: Console) -> Figures:

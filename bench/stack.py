@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, LiteralString, Self
 from urllib.request import Request, urlopen
 
 import psycopg
@@ -40,7 +40,7 @@ class Stack:
         self._children: dict[str, Child] = {}
         self.worker_pid = 0
 
-    def __enter__(self) -> "Stack":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -140,16 +140,24 @@ class Stack:
         message = {"role": "user", "content": "Say something long about foxes and dogs."}
         return json.dumps({"model": self.stream_model, "messages": [message], "stream": True, "max_tokens": chunks, "seed": pace_us})
 
-    def count_receipts(self) -> tuple[int, int, int]:
-        """Return how many usage rows PostgreSQL has, what they add up to in nanos, and how many different amounts of whole answers."""
+    def count_receipts(self) -> int:
+        """Return how many usage rows PostgreSQL has."""
+        return int(self._select("SELECT count(*) FROM billing_usageevent")[0])
+
+    def sum_receipts(self) -> tuple[int, int, int]:
+        """Return how many usage rows there are, what they add up to in nanos, and how many different amounts whole answers had."""
+        row = self._select(
+            "SELECT count(*), coalesce(sum(amount_nanos), 0)::bigint, count(DISTINCT amount_nanos) FILTER (WHERE NOT streamed)"
+            " FROM billing_usageevent"
+        )
+        return int(row[0]), int(row[1]), int(row[2])
+
+    def _select(self, query: LiteralString) -> tuple[Any, ...]:
         with psycopg.connect(self._env["DATABASE_URL"]) as connection:
-            row = connection.execute(
-                "SELECT count(*), coalesce(sum(amount_nanos), 0)::bigint, count(DISTINCT amount_nanos) FILTER (WHERE NOT streamed)"
-                " FROM billing_usageevent"
-            ).fetchone()
+            row = connection.execute(query).fetchone()
         if row is None:
             raise BenchFailed("PostgreSQL counts nothing")
-        return int(row[0]), int(row[1]), int(row[2])
+        return row
 
     def warm_up(self, duration_s: float) -> int:
         """Load a little, so that pools are full; returns how many answers came. Raises: BenchFailed."""

@@ -13,7 +13,19 @@ from typing import cast
 
 PROMPT_TOKENS = 12
 COMPLETION_TOKENS = 9
-_USAGE = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": COMPLETION_TOKENS, "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS}
+# As OpenAI writes it, all details included.
+_USAGE = {
+    "prompt_tokens": PROMPT_TOKENS,
+    "completion_tokens": COMPLETION_TOKENS,
+    "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS,
+    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    "completion_tokens_details": {
+        "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
+}
 ANSWER = json.dumps(
     {
         "id": "chatcmpl-bench",
@@ -23,12 +35,19 @@ ANSWER = json.dumps(
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": "The quick brown fox jumps over the lazy dog."},
+                "message": {
+                    "role": "assistant",
+                    "content": "The quick brown fox jumps over the lazy dog.",
+                    "refusal": None,
+                    "annotations": [],
+                },
                 "logprobs": None,
                 "finish_reason": "stop",
             },
         ],
         "usage": _USAGE,
+        "service_tier": "default",
+        "system_fingerprint": "fp_bench",
     },
 )
 _WHOLE = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(ANSWER)}\r\n\r\n{ANSWER}".encode()

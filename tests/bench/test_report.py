@@ -1,0 +1,34 @@
+from bench.figures import Books, Figures, Load, Streaming
+from bench.report import render, write
+from bench.run import GATEWAY, NGINX, UPSTREAM
+
+
+def load(per_s: int, p50_ms: float) -> Load:
+    return Load(connections=16, requests=per_s, failures=0, duration_s=1, p50_ms=p50_ms, p99_ms=p50_ms * 2)
+
+
+def figures(when: str = "2026-11-25 12:00") -> Figures:
+    made = Figures(when=when, commit="abc1234", machine="2 cores", versions={"Python": "3.11"}, cores="", driver="wrk")
+    made.loads = {UPSTREAM: [load(50_000, 0.1)], NGINX: [load(20_000, 0.2)], GATEWAY: [load(5_000, 0.5)]}
+    made.fifth = {UPSTREAM: load(1_000, 0.1), GATEWAY: load(1_000, 0.45)}
+    made.streams = {GATEWAY: [Streaming(100, 5_000.0, 4_990.0, 0, 1.0, 2.0, 0.3, 0.9, 100, 41.0)]}
+    made.books = Books(10, 0, 10, 70, 1, 12_000.0, 5, 0, "")
+    return made
+
+
+def test_the_page_compares_with_the_upstream_and_nginx_of_the_same_run():
+    page = render(figures())
+    assert "| 16 | Tollway | 5,000 | 0.100 | 0.250 | 0.50 | 1.00 | 0.40 |" in page
+    assert "| requests/s per process, whole answers | ≥ 4,000 | 5,000 | yes |" in page
+    assert "| added at a fifth of that, p50 | ≤ 0.6 ms | 0.35 ms | yes |" in page
+    assert "| chunks relayed/s per process | ≥ 15,000 | 4,990 | no |" in page
+
+
+def test_earlier_runs_stay_in_the_history_newest_first(tmp_path):
+    page, plot = tmp_path / "page.md", tmp_path / "plot.svg"
+    for when in ("2026-11-25 12:00", "2026-11-26 12:00", "2026-11-27 12:00"):
+        write(figures(when), page=page, plot=plot)
+    history = page.read_text().partition("## History\n")[2]
+    assert [line[2:12] for line in history.splitlines() if line.startswith("| 2026")] == ["2026-11-27", "2026-11-26", "2026-11-25"]
+    assert page.read_text().count("## History") == 1
+    assert plot.read_text().startswith("<?xml")
