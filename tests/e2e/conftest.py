@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def server(transactional_db: None, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001 -- the server commits
+def server(transactional_db: None, tmp_path: Path) -> Iterator[str]:
     """Return the address of a server that answers pages and websockets from the test database."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -14,7 +14,7 @@ _versions = itertools.count(1_000)
 
 
 @pytest.fixture
-def as_person(db: None) -> Callable[[User], Client]:  # noqa: ARG001 -- opens the database
+def as_person(db: None) -> Callable[[User], Client]:
     """Return a maker of browsers in which a person is logged in."""
 
     def log_in(person: User) -> Client:
@@ -26,7 +26,7 @@ def as_person(db: None) -> Callable[[User], Client]:  # noqa: ARG001 -- opens th
 
 
 @pytest.fixture
-def catalog(db: None) -> Snapshot:  # noqa: ARG001 -- opens the database
+def catalog(db: None) -> Snapshot:
     """Return a published catalog of three models."""
     return snapshots.publish(
         models=[
