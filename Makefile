@@ -8,7 +8,7 @@ LOCK   := requirements-dev.lock
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 # Linting reads the settings and no store.
-ANY    := SECRET_KEY=lint DATABASE_URL=postgresql://lint@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0
+ANY    := SECRET_KEY=only-for-linting-reads-nothing-and-signs-nothing DATABASE_URL=postgresql://lint@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fmt bench lock clean books
@@ -20,7 +20,6 @@ run: $(STAMP) ## Start everything: database, money store, web, workers, a small 
 	@exec $(BIN)/python -m gateway.local
 
 test: $(STAMP) ## Run every test on engines of its own
-	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 check: $(STAMP) ## Format, lint, types, import contracts, templates, migrations, tests

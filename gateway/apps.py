@@ -11,9 +11,10 @@ class GatewayConfig(AppConfig):
     name = "gateway"
 
     def ready(self) -> None:
-        """Connect what the apps announce with the open pages of the organizations concerned."""
+        """Register the system checks, and connect what the apps announce with the open pages of the organizations concerned."""
         from accounts.signals import key_changed  # noqa: PLC0415 -- signals exist once the apps are loaded
         from billing.signals import usage_booked  # noqa: PLC0415
+        from gateway import checks  # noqa: F401, PLC0415 -- registers them
 
         usage_booked.connect(_refresh_after_usage, dispatch_uid="gateway.live.usage")
         key_changed.connect(_refresh_after_key_change, dispatch_uid="gateway.live.keys")

@@ -23,6 +23,24 @@ from gateway.local.engines import Engines
 from tests.factories.people import MembershipFactory, OrganizationFactory, UserFactory
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--forbid-skips", action="store_true", help="fail the run when a test was skipped")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    skipped = len(terminalreporter.stats.get("skipped", []))
+    if skipped:
+        verdict = "and that is forbidden here" if config.option.forbid_skips else "the reasons are above"
+        terminalreporter.section(f"{skipped} TESTS WERE SKIPPED: {verdict}", sep="!", red=True, bold=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.option.forbid_skips and reporter and reporter.stats.get("skipped") and session.exitstatus == 0:
+        session.exitstatus = 1
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quick_settings() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
