@@ -41,10 +41,10 @@ class ReceiptLine(NamedTuple):
 
     label: str
     quantity: int
-    rate_picos: int
+    rate_picos: int | None  # None: the price version is not known here
     per: int
     unit: str
-    picos: int
+    picos: int | None
 
 
 def request_rows(organization: Organization, *, limit: int) -> list[RequestRow]:
@@ -101,7 +101,7 @@ def show_receipt(request: OrganizationRequest, generation: str) -> HttpResponse:
         "section": "requests",
         "row": _row(event, names.get(event.key_id, "")),
         "lines": lines,
-        "is_explained": sum(line.picos for line in lines) == event.amount_picos,
+        "is_explained": sum(line.picos or 0 for line in lines) == event.amount_picos,
         "tokens_per_s": _speed(event),
     }
     return render(request, "pages/requests/receipt.html", context)
@@ -121,14 +121,16 @@ def receipt_lines(event: UsageEvent) -> Sequence[ReceiptLine]:
         at = dt.datetime.fromtimestamp(event.started_at_ms / _MS_PER_S, tz=dt.UTC)
         try:
             priced = pricing.cost(card, usage, service_tier=event.service_tier, at=at)
-        except UnpricedMeter as unpriced:
-            priced = unpriced.priced
+        except UnpricedMeter as refused:
+            priced = refused.priced
     by_meter = {line.meter: line for line in priced.lines}
+    # A known card lists no line for what is free.
+    unpriced = None if card is None else 0
     lines = []
     for meter, count in event.meters.items():
         line = by_meter.get(meter)
         if not count or meter not in showcase.METER_WORDS or (meter == "requests" and line is None):
             continue
         label, per, unit = showcase.METER_WORDS[meter]
-        lines.append(ReceiptLine(label, count, line.rate_picos if line else 0, per, unit, line.picos if line else 0))
+        lines.append(ReceiptLine(label, count, line.rate_picos if line else unpriced, per, unit, line.picos if line else unpriced))
     return lines

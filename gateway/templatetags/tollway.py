@@ -76,8 +76,10 @@ def price(picos: int | None, *, per: int = 1_000_000) -> SafeString:
 
 
 @register.simple_tag
-def picos(amount: int) -> SafeString:
+def picos(amount: int | None) -> SafeString:
     """Write an unrounded cost (1e-12 USD) with all its digits, as a receipt's lines have it."""
+    if amount is None:
+        return format_html('<span class="soft">{}</span>', "–")
     return format_html('<span class="money" title="{}">${}</span>', f"{amount:,} picos", _decimal_text(amount, _PICOS_PER_USD))
 
 
