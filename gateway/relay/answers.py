@@ -2,19 +2,17 @@
 
 import time
 
-import msgspec
-
-from gateway.dialects.base import Answer, BadAnswer, UpstreamFault
-from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, may_try_next, prepare_call
+from gateway.dialects.base import Answer, BadAnswer, InvalidRequest, UpstreamFault
+from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, fault_from_refusal, may_try_next, prepare_call
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
+from gateway.relay.errors import ProviderFailed
 from gateway.relay.exchange import Exchange
-from gateway.relay.generation import Generation
+from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
-from gateway.relay.settlement import Bill, Settler, estimate_usage, usage_object
+from gateway.relay.settlement import Settler, estimate_usage
 from gateway.relay.upstream import UpstreamClient, UpstreamDown
 
-_encode = msgspec.json.Encoder().encode
 _OK = 200
 
 
@@ -39,7 +37,18 @@ class AnswerRelay:
         outcome.upstream_id = answer.upstream_id
         outcome.service_tier = answer.service_tier
         bill = self._settler.settle(generation)
-        await exchange.respond(_OK, self._body(generation, answer, bill))
+        candidate, dialect = generation.candidate, generation.dialect
+        assert candidate is not None  # noqa: S101 -- set by AttemptLog.answered
+        if answer.finish_reason == "error" and not dialect.shows_failed_finish:
+            raise ProviderFailed(
+                f"{candidate.host.spec.name}: the answer ended in an error ({answer.native_finish_reason})",
+                metadata={"provider_name": candidate.host.spec.name, "model_slug": candidate.endpoint.model},
+                remedy="Try again, or allow other providers or models (provider, models).",
+            )
+        closing = bill.closing(service_tier=answer.service_tier, stop_sequence=answer.stop_sequence)
+        body = dialect.encode_answer(answer.body, generation.request, answer_head(generation, candidate), closing)
+        exchange.extra_headers.extend(candidate.headers)
+        await exchange.respond(_OK, body)
 
     async def _first_answer(self, generation: Generation) -> Answer:
         faults: list[tuple[Candidate, UpstreamFault]] = []
@@ -58,9 +67,11 @@ class AnswerRelay:
         raise error_from(faults)
 
     async def _attempt(self, generation: Generation, candidate: Candidate) -> Answer | UpstreamFault:
-        call = prepare_call(generation, candidate)
         try:
+            call = prepare_call(generation, candidate)
             upstream = await self._client.send(call.url, body=call.body, headers=call.headers, timeout_s=self._config.answer_timeout_s)
+        except InvalidRequest as refusal:
+            return fault_from_refusal(refusal)
         except UpstreamDown as down:
             return fault_from_down(down, candidate.host.spec.name)
         try:
@@ -69,16 +80,3 @@ class AnswerRelay:
             return call.dialect.decode_error(upstream.status, upstream.header, upstream.body)
         except BadAnswer as bad:
             return bad.fault
-
-    @staticmethod
-    def _body(generation: Generation, answer: Answer, bill: Bill) -> bytes:
-        candidate = generation.candidate
-        assert candidate is not None  # noqa: S101 -- set by AttemptLog.answered
-        body = answer.body
-        body["id"] = generation.id
-        body["model"] = candidate.endpoint.model
-        body["provider"] = candidate.host.spec.name
-        body["usage"] = usage_object(bill)
-        if answer.service_tier:
-            body["service_tier"] = answer.service_tier
-        return _encode(body)

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Awaitable, Callable
 
+from gateway.dialects.chat_client import ChatClient
+from gateway.dialects.client import ClientDialect
 from gateway.relay.catalog import CatalogView
 from gateway.relay.config import RelayConfig
 from gateway.relay.errors import ApiError, MethodNotAllowed, NotFound, Unavailable
@@ -11,6 +13,9 @@ from gateway.relay.flow import ChatFlow
 
 _log = logging.getLogger(__name__)
 _Handler = Callable[[Exchange], Awaitable[None]]
+_DIALECTS: dict[str, ClientDialect] = {
+    "/api/v1/chat/completions": ChatClient(),
+}
 _CORS = (
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (b"access-control-allow-headers", b"*, authorization"),
@@ -26,8 +31,8 @@ class RelayApp:
         self._flow = flow
         self.view: CatalogView | None = None
         self._routes: dict[str, dict[str, _Handler]] = {
-            "/api/v1/chat/completions": {"POST": self._chat},
             "/api/v1/models": {"GET": self._models, "HEAD": self._models},
+            **{path: {"POST": self._generate} for path in _DIALECTS},
         }
 
     @property
@@ -52,9 +57,13 @@ class RelayApp:
             await exchange.fail(ApiError("Internal Server Error", remedy="Try again; quote X-Generation-Id if it persists."))
 
     def _handler(self, exchange: Exchange) -> _Handler:
-        methods = self._routes.get(exchange.path.rstrip("/"))
+        path = exchange.path.rstrip("/")
+        methods = self._routes.get(path)
         if methods is None:
             raise NotFound(f"There is nothing at {exchange.path}", remedy="The API lives under /api/v1.")
+        dialect = _DIALECTS.get(path)
+        if dialect is not None:
+            exchange.encode_error = dialect.encode_error
         handler = methods.get(exchange.method)
         if handler is not None:
             return handler
@@ -72,8 +81,8 @@ class RelayApp:
             raise Unavailable("The catalog is not loaded yet.", retry_after_s=1)
         return self.view
 
-    async def _chat(self, exchange: Exchange) -> None:
-        await self._flow.serve(exchange, self._current_view())
+    async def _generate(self, exchange: Exchange) -> None:
+        await self._flow.serve(exchange, self._current_view(), _DIALECTS[exchange.path.rstrip("/")])
 
     async def _models(self, exchange: Exchange) -> None:
         """The whole list, made and compressed once per catalog version."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from billing.types import AttemptRecord
-from gateway.dialects.base import UpstreamDialect, UpstreamFault
+from gateway.dialects.base import InvalidRequest, UpstreamDialect, UpstreamFault
 from gateway.dialects.registry import dialect_for
 from gateway.providers.auth import auth_headers
 from gateway.relay.catalog import Candidate
@@ -19,8 +19,12 @@ from gateway.relay.upstream import UpstreamDown
 _CALLERS_FAULT = frozenset({400, 413, 422})
 # Do not count against an endpoint: the request was at fault, or was refused.
 _NOT_AGAINST_IT = frozenset({400, 403, 413, 422})
+# Refusals that another endpoint, with another window or policy, may not share.
+_MAY_FIT_ELSEWHERE = frozenset({"context_length_exceeded", "content_policy_violation"})
 # Our credential, our contract, or the provider's own trouble: the caller has no part in it.
 _MASKED = frozenset({401, 402, 403, 404})
+# A word of ours: this endpoint's wire format has no way to say what the request says.
+_NOT_EXPRESSIBLE = "not_expressible"
 _OURS = "the provider refused the operator's credential or account"
 
 
@@ -35,7 +39,7 @@ class Call:
 
 
 def prepare_call(generation: Generation, candidate: Candidate) -> Call:
-    """Return what is sent to the candidate, in its dialect."""
+    """Return what is sent to the candidate, in its dialect. Raises: InvalidRequest for what that dialect cannot express."""
     spec, host = candidate.host.spec, candidate.host
     dialect = dialect_for(spec.dialect)
     plan = generation.plan
@@ -66,9 +70,16 @@ def fault_from_down(down: UpstreamDown, provider: str) -> UpstreamFault:
     )
 
 
+def fault_from_refusal(refusal: InvalidRequest) -> UpstreamFault:
+    """Turn what an endpoint's wire format cannot express into the same shape as an error answer; another endpoint's may."""
+    return UpstreamFault(
+        status=400, message=refusal.message, code=_NOT_EXPRESSIBLE, error_type="invalid_request", retryable=False, upstream_status=400
+    )
+
+
 def may_try_next(fault: UpstreamFault) -> bool:
     """Whether another endpoint may do better."""
-    return fault.status not in _CALLERS_FAULT or fault.error_type in {"context_length_exceeded", "content_policy_violation"}
+    return fault.status not in _CALLERS_FAULT or fault.code == _NOT_EXPRESSIBLE or fault.error_type in _MAY_FIT_ELSEWHERE
 
 
 class AttemptLog:

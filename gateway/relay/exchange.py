@@ -3,10 +3,14 @@
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.relay.errors import ApiError, BodyTooLarge
 from gateway.relay.generation import ClientInfo
+from gateway.relay.sse import KEEPALIVE
+
+if TYPE_CHECKING:
+    from gateway.dialects.client import ErrorEncoder
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -20,7 +24,6 @@ _PRIVATE: tuple[bytes, bytes] = (b"cache-control", b"private, no-store")
 _UNBUFFERED: tuple[bytes, bytes] = (b"x-accel-buffering", b"no")
 _ANY_ORIGIN: tuple[bytes, bytes] = (b"access-control-allow-origin", b"*")
 _EXPOSED: tuple[bytes, bytes] = (b"access-control-expose-headers", b"x-generation-id, x-request-id, retry-after, x-tollway-simulated")
-_KEEPALIVE = b": TOLLWAY PROCESSING\n\n"
 
 
 class ClientGone(Exception):
@@ -28,9 +31,26 @@ class ClientGone(Exception):
 
 
 class Exchange:
-    """A request being answered. ``silent_since`` is the monotonic second of the latest byte sent, for keep-alive comments."""
+    """A request being answered. ``silent_since`` is the monotonic second of the latest byte sent, for keep-alive comments.
 
-    __slots__ = ("_body_max_bytes", "_receive", "_send", "extra_headers", "headers", "method", "path", "silent_since", "started", "writing")
+    ``encode_error`` is the client dialect's; without one errors have the shape of Chat Completions.
+    """
+
+    __slots__ = (
+        "_body_max_bytes",
+        "_receive",
+        "_send",
+        "encode_error",
+        "extra_headers",
+        "generation_id",
+        "headers",
+        "keepalive",
+        "method",
+        "path",
+        "silent_since",
+        "started",
+        "writing",
+    )
 
     def __init__(self, scope: Message, receive: Receive, send: Send, *, body_max_bytes: int) -> None:
         self.method: str = scope["method"]
@@ -40,6 +60,9 @@ class Exchange:
         self._send = send
         self._body_max_bytes = body_max_bytes
         self.extra_headers: HeaderPairs = []
+        self.encode_error: ErrorEncoder | None = None
+        self.generation_id = ""
+        self.keepalive = KEEPALIVE
         self.started = False
         self.writing = False
         self.silent_since = time.monotonic()
@@ -114,7 +137,8 @@ class Exchange:
         headers: HeaderPairs = []
         if error.retry_after_s is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
-        await self.respond(error.status, error.body(), *headers)
+        body = error.body() if self.encode_error is None else self.encode_error(error.to_dict(), self.generation_id)
+        await self.respond(error.status, body, *headers)
 
     async def write(self, data: bytes) -> None:
         """Send a piece of a stream; starts the answer if it has not begun. Waits while the client reads slowly."""
@@ -130,9 +154,9 @@ class Exchange:
             self.silent_since = time.monotonic()
 
     async def keep_alive(self) -> None:
-        """Send a comment line, which every parser of event streams skips. A client that has just left is no error."""
+        """Send a sign of life: a comment line, which every parser of event streams skips. A client that has just left is no error."""
         with contextlib.suppress(OSError):
-            await self.write(_KEEPALIVE)
+            await self.write(self.keepalive)
 
     async def finish(self) -> None:
         """End a stream."""

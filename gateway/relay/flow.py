@@ -1,4 +1,4 @@
-"""One chat request from top to bottom: authenticate, decode, route, hold, then answer whole or in a stream. Read this file first."""
+"""One request from top to bottom: authenticate, decode, route, hold, then answer whole or in a stream. Read this file first."""
 
 import random
 import time
@@ -6,7 +6,7 @@ import time
 from accounts.lookup import KeyLookup, LookupDown
 from accounts.types import Caller, InvalidKey, KeyExpired
 from gateway.dialects.base import ChatRequest, InvalidRequest
-from gateway.dialects.chat_completions import decode_request
+from gateway.dialects.client import ClientDialect
 from gateway.relay.answers import AnswerRelay
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import ApiError, BadRequest, Forbidden, Unauthorized, Unavailable
@@ -20,7 +20,7 @@ from gateway.relay.streams import StreamRelay
 
 
 class ChatFlow:
-    """Serves POST /api/v1/chat/completions."""
+    """Serves every client dialect whose answers are a model's."""
 
     def __init__(
         self,
@@ -40,19 +40,21 @@ class ChatFlow:
         self._health = health
         self._rng = random.Random()  # noqa: S311 -- load balancing, not secrecy
 
-    async def serve(self, exchange: Exchange, view: CatalogView) -> None:
+    async def serve(self, exchange: Exchange, view: CatalogView, dialect: ClientDialect) -> None:
         """Answer the request. Raises: ApiError before anything was sent; nothing is charged then."""
         started_ns = time.perf_counter_ns()
         caller = await self.authenticate(exchange)
         body = await exchange.read_body()
         event_id = new_event_id()
-        exchange.extra_headers.append((b"x-generation-id", b"gen-" + event_id.hex.encode()))
-        request = self._decode(body)
+        exchange.generation_id = f"gen-{event_id.hex}"
+        exchange.extra_headers.append((b"x-generation-id", exchange.generation_id.encode()))
+        request = self._decode(dialect, body)
         route = self._route(view, request)
         generation = start_generation(
             event_id=event_id,
             caller=caller,
             request=request,
+            dialect=dialect,
             view=view,
             route=route,
             client=exchange.client_info(),
@@ -94,9 +96,9 @@ class ChatFlow:
         return caller
 
     @staticmethod
-    def _decode(body: bytes) -> ChatRequest:
+    def _decode(dialect: ClientDialect, body: bytes) -> ChatRequest:
         try:
-            return decode_request(body)
+            return dialect.decode_request(body)
         except InvalidRequest as error:
             raise BadRequest(error.message, metadata={"param": error.param} if error.param else None) from error
 

@@ -95,7 +95,7 @@ class Cashier:
             provider=endpoint.provider,
             provider_name=candidate.host.spec.name,
             price_version_id=endpoint.price_version_id,
-            api_type="completions",
+            api_type=generation.dialect.api_type,
             streamed=request.stream,
             simulated=candidate.host.simulated,
             started_at_ms=generation.started_at_ms,

@@ -11,22 +11,21 @@ from typing import Any
 import msgspec
 
 from catalog.types import Usage
-from gateway.dialects.base import StreamDecoder, UpstreamFault
-from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, may_try_next, prepare_call
+from gateway.dialects.base import InvalidRequest, Json, StreamDecoder, UpstreamFault
+from gateway.dialects.client import StreamEncoder
+from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, fault_from_refusal, may_try_next, prepare_call
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
 from gateway.relay.errors import ApiError
 from gateway.relay.estimate import bound_nanos, estimated_tokens
 from gateway.relay.exchange import Exchange
-from gateway.relay.generation import Generation
+from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
-from gateway.relay.settlement import Bill, Settler, estimate_usage, usage_object
+from gateway.relay.settlement import Bill, Settler, estimate_usage
 from gateway.relay.sse import SseDecoder, SseTooLarge
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
-_encode = msgspec.json.Encoder().encode
 _OK = 200
-_DONE = b"data: [DONE]\n\n"
 # Characters of output that count as one token while a stream is watched against its hold: fewer than the average in English and
 # about right in Chinese, so that the hold grows before it is needed.
 _WATCH_CHARS_PER_TOKEN = 1
@@ -120,14 +119,14 @@ class StreamRelay:
             raise error
         generation.outcome.error_type, generation.outcome.http_status = error.error_type, error.status
         self._settler.settle(generation)
-        await exchange.write(self._error_event(generation, faults[-1][0], error.to_dict()) + _DONE)
+        await exchange.write(_new_encoder(generation, faults[-1][0]).fail(error.to_dict(), None))
         await exchange.finish()
 
     async def _attempt(self, generation: Generation, candidate: Candidate, exchange: Exchange, began_ns: int) -> UpstreamFault | None:
         """Relay the candidate's answer to its end and return None, or return why it failed before its first chunk."""
-        call = prepare_call(generation, candidate)
         name = candidate.host.spec.name
         try:
+            call = prepare_call(generation, candidate)
             async with self._client.stream(
                 call.url,
                 body=call.body,
@@ -145,6 +144,8 @@ class StreamRelay:
                 return None
         except BrokenStream as broken:
             return broken.fault
+        except InvalidRequest as refusal:
+            return fault_from_refusal(refusal)
         except UpstreamDown as down:
             return fault_from_down(down, name)
 
@@ -171,16 +172,18 @@ class StreamRelay:
     ) -> None:
         upstream, decoder, parser = source
         name, outcome = candidate.host.spec.name, generation.outcome
-        exchange.extra_headers.extend(_stream_headers(candidate))
-        envelope = _envelope(generation, candidate)
+        exchange.extra_headers.extend(candidate.headers)
+        encoder = _new_encoder(generation, candidate, decoder.usage)
+        exchange.keepalive = encoder.keepalive
         watch = self._watch(generation, candidate)
         outcome.status = "cancelled"  # until it has ended otherwise
         tail = b""
+        failure: Json | None = None
         piece: bytes | None = b""
         try:
             while True:
-                if chunks:
-                    await exchange.write(_events(chunks, envelope))
+                if chunks and (data := encoder.encode(chunks)):
+                    await exchange.write(data)
                 if decoder.output_chars >= watch.next_chars:
                     await self._grow_hold(generation, decoder, watch)
                 if decoder.fault is not None:
@@ -195,13 +198,14 @@ class StreamRelay:
         except (BrokenStream, UpstreamDown) as error:
             fault = error.fault if isinstance(error, BrokenStream) else fault_from_down(error, name)
             outcome.status, outcome.error_type, outcome.finish_reason = "error", fault.error_type, "error"
-            tail = self._error_event(generation, candidate, _fault_error(fault, name))
+            failure = _fault_error(fault, name)
         except CreditExhausted:
             outcome.status, outcome.finish_reason, outcome.native_finish_reason = "ok", "length", "credit_exhausted"
-            tail = _events([_finish_chunk("length", "credit_exhausted")], envelope)
+            tail = encoder.encode([_finish_chunk("length", "credit_exhausted")])
         finally:
             bill = self._close(generation, decoder)
-        await exchange.write(tail + self._usage_event(envelope, bill) + _DONE)
+        closing = bill.closing(service_tier=decoder.service_tier, stop_sequence=decoder.stop_sequence)
+        await exchange.write(tail + (encoder.finish(closing) if failure is None else encoder.fail(failure, closing)))
         await exchange.finish()
 
     def _close(self, generation: Generation, decoder: StreamDecoder) -> Bill:
@@ -248,16 +252,6 @@ class StreamRelay:
         elif decoder.output_chars >= covered_chars:
             raise CreditExhausted
 
-    @staticmethod
-    def _usage_event(envelope: dict[str, Any], bill: Bill) -> bytes:
-        usage = usage_object(bill)
-        return b"data: " + _encode({**envelope, "choices": [], "usage": usage}) + b"\n\n"
-
-    @staticmethod
-    def _error_event(generation: Generation, candidate: Candidate, error: dict[str, Any]) -> bytes:
-        chunk = {**_envelope(generation, candidate), "error": error, **_finish_chunk("error", "error")}
-        return b"data: " + _encode(chunk) + b"\n\n"
-
 
 def _decode(parser: SseDecoder, decoder: StreamDecoder, piece: bytes | None, name: str) -> list[dict[str, Any]]:
     """Return the chunks that ``piece`` completes; None is the end, which may complete one more.
@@ -273,26 +267,13 @@ def _decode(parser: SseDecoder, decoder: StreamDecoder, piece: bytes | None, nam
     return chunks
 
 
-def _envelope(generation: Generation, candidate: Candidate) -> dict[str, Any]:
-    return {
-        "id": generation.id,
-        "object": "chat.completion.chunk",
-        "created": generation.started_at_ms // 1000,
-        "model": candidate.endpoint.model,
-        "provider": candidate.host.spec.name,
-    }
+def _new_encoder(generation: Generation, candidate: Candidate, usage: Usage | None = None) -> StreamEncoder:
+    return generation.dialect.new_stream_encoder(generation.request, answer_head(generation, candidate, usage))
 
 
-def _events(chunks: list[dict[str, Any]], envelope: dict[str, Any]) -> bytes:
-    return b"".join([b"data: %b\n\n" % _encode({**chunk, **envelope}) for chunk in chunks])
-
-
-def _finish_chunk(reason: str, native: str) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": reason, "native_finish_reason": native}]}
-
-
-def _stream_headers(candidate: Candidate) -> list[tuple[bytes, bytes]]:
-    return [(b"x-tollway-simulated", b"1")] if candidate.host.simulated else []
+def _finish_chunk(reason: str, native: str) -> Json:
+    choice = {"index": 0, "delta": {"content": ""}, "finish_reason": reason, "native_finish_reason": native}
+    return {"object": "chat.completion.chunk", "choices": [choice]}
 
 
 def _fault_error(fault: UpstreamFault, name: str) -> dict[str, Any]:

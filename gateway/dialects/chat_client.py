@@ -1,0 +1,89 @@
+"""Chat Completions as clients speak it: the canonical form, with id, model, provider and usage put in. Pure."""
+
+import msgspec
+
+from catalog.types import ModelType
+from gateway.dialects.base import ChatRequest, Json, chat_usage
+from gateway.dialects.chat_completions import decode_request
+from gateway.dialects.client import Closing, Head, StreamEncoder
+from gateway.relay.sse import DONE
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+def usage_of(closing: Closing) -> Json:
+    """Return the ``usage`` of an answer. On credits the upstream costs are the charge itself, and are not to be added to it."""
+    return chat_usage(
+        closing.usage,
+        cost_nanos=closing.cost_nanos,
+        upstream_cost_nanos=closing.cost_nanos,
+        upstream_prompt_cost_nanos=closing.prompt_cost_nanos,
+    )
+
+
+def failed_choice() -> list[Json]:
+    """Return the choices of a chunk that tells of an error."""
+    return [{"index": 0, "delta": {"content": ""}, "finish_reason": "error", "native_finish_reason": "error"}]
+
+
+class ChatStreamEncoder(StreamEncoder):
+    """Chunks as they are, each with the answer's name on it; then one of usage, then ``[DONE]``."""
+
+    __slots__ = ("_envelope",)
+
+    def __init__(self, head: Head) -> None:
+        self._envelope: Json = {
+            "id": head.id,
+            "object": "chat.completion.chunk",
+            "created": head.created_s,
+            "model": head.model,
+            "provider": head.provider,
+        }
+
+    def encode(self, chunks: list[Json]) -> bytes:
+        """Return the events of ``chunks``."""
+        envelope = self._envelope
+        return b"".join([b"data: %b\n\n" % _encode_json({**chunk, **envelope}) for chunk in chunks])
+
+    def finish(self, closing: Closing) -> bytes:
+        """Return the usage chunk and the end mark."""
+        usage = _encode_json({**self._envelope, "choices": [], "usage": usage_of(closing)})
+        return b"data: %b\n\n%b" % (usage, DONE)
+
+    def fail(self, error: Json, closing: Closing | None) -> bytes:
+        """Return a chunk with the error, the usage chunk if something was answered, and the end mark."""
+        chunk = _encode_json({**self._envelope, "error": error, "choices": failed_choice()})
+        return b"data: %b\n\n%b" % (chunk, DONE if closing is None else self.finish(closing))
+
+
+class ChatClient:
+    """POST /api/v1/chat/completions."""
+
+    api_type = "completions"
+    kind: ModelType = "chat"
+    shows_failed_finish = True
+
+    def decode_request(self, data: bytes) -> ChatRequest:
+        """Read a client's body. Raises: InvalidRequest."""
+        return decode_request(data)
+
+    def encode_answer(self, body: Json, request: ChatRequest, head: Head, closing: Closing) -> bytes:
+        """Write a chat.completion."""
+        del request
+        body["id"] = head.id
+        body["model"] = head.model
+        body["provider"] = head.provider
+        body["usage"] = usage_of(closing)
+        if closing.service_tier:
+            body["service_tier"] = closing.service_tier
+        return _encode_json(body)
+
+    def new_stream_encoder(self, request: ChatRequest, head: Head) -> StreamEncoder:
+        """Return an encoder for one stream."""
+        del request
+        return ChatStreamEncoder(head)
+
+    def encode_error(self, error: Json, generation_id: str) -> bytes:
+        """Write an error body."""
+        del generation_id
+        return _encode_json({"error": error})
