@@ -42,7 +42,7 @@ def stranger_api(stranger, make_key: Callable[..., tuple[ApiKey, str]]) -> ApiCl
 
 
 @pytest.fixture
-def funded(transactional_db: None, organization: Organization) -> Organization:  # noqa: ARG001 -- the data plane reads what is committed
+def funded(transactional_db: None, organization: Organization) -> Organization:
     """Return ``organization`` with $25 in an open money store."""
     rebuild.rebuild_shard(shard=organization.shard)
     transfers.grant(organization=organization, amount_nanos=25_000_000_000, reason="test", idempotency_key="test", by=None)
@@ -50,7 +50,7 @@ def funded(transactional_db: None, organization: Organization) -> Organization: 
 
 
 @pytest.fixture
-def spend(funded: Organization) -> Callable[..., UsageEvent]:  # noqa: ARG001 -- opens the store
+def spend(funded: Organization) -> Callable[..., UsageEvent]:
     """Return a spender: holds and settles one request on a key as the data plane does, and leaves it in the stream, not yet booked."""
 
     def run(api_key: ApiKey, **fields: Any) -> UsageEvent:

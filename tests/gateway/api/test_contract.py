@@ -20,7 +20,7 @@ from tests.gateway.api.contract import breaches
 
 
 @pytest.fixture
-def server_url(transactional_db: None) -> Iterator[str]:  # noqa: ARG001 -- the server's threads read what is committed
+def server_url(transactional_db: None) -> Iterator[str]:
     """Serve Django over real HTTP on a free port of the loopback."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(get_asgi_application(), lifespan="off", log_level="warning", ws="none")

@@ -36,7 +36,9 @@ def test_without_a_key_every_path_says_so(path, header):
     assert response["WWW-Authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("secret", ["nonsense", "sk-tw-v1-" + "0" * 64, key_format.mint_secret(), "ж"])
+@pytest.mark.parametrize(
+    "secret", ["nonsense", "sk-tw-v1-" + "0" * 64, key_format.mint_secret(), "ж"], ids=["word", "bad-checksum", "unknown", "not-latin"]
+)
 def test_an_unknown_key_is_refused(secret):
     check_shape(ApiClient(secret)("GET", "key"), 401, "User not found.")
 
