@@ -1,6 +1,7 @@
 """The data plane of one process: everything it needs, built in one place, started and stopped together."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     import psycopg
 
 _log = logging.getLogger(__name__)
+# Objects that may pile up before the collector looks at the young ones. A request makes few that it does not free by itself, and the
+# default of 700 is what a handful of requests in flight hold: it looked forty times a second and found nothing.
+_YOUNG_OBJECTS_MAX = 10_000
 
 
 class DataPlane:
@@ -84,4 +88,8 @@ class DataPlane:
     async def _show(self, snapshot: Snapshot) -> None:
         # Building a view takes tens of milliseconds, which belongs in a thread and not between two chunks of a stream.
         self.app.view = await asyncio.to_thread(CatalogView, snapshot, self._config)
+        # The catalog and all that was imported live as long as the process: more than 100,000 objects. The collector would walk over
+        # them again and again, each time for a tenth of a second in which nothing else moves.
+        gc.freeze()
+        gc.set_threshold(_YOUNG_OBJECTS_MAX)
         _log.info("catalog version %s is live", snapshot.version)
