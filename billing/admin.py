@@ -1,7 +1,11 @@
+from typing import cast
+
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from accounts.models import User  # noqa: TC001 -- named in cast
+from billing.books import dead_letters
 from billing.models import Account, BalanceChange, SettlementDeadLetter, Transfer, UsageBatch
 from billing.money import usd_text
 
@@ -72,6 +76,12 @@ class BalanceChangeAdmin(ReadOnlyAdmin):
 
 @admin.register(SettlementDeadLetter)
 class SettlementDeadLetterAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "shard", "src", "reason")
+    list_display = ("created_at", "shard", "src", "reason", "resolved_at", "resolved_by")
     list_filter = ("shard",)
     ordering = ("-id",)
+    actions = ("mark_resolved",)
+
+    @admin.action(description="Mark as dealt with")
+    def mark_resolved(self, request: HttpRequest, letters: QuerySet[SettlementDeadLetter]) -> None:
+        count = dead_letters.resolve(letters=letters, by=cast("User", request.user))
+        self.message_user(request, f"{count} marked as dealt with.")

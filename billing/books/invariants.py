@@ -157,7 +157,7 @@ def _books(tell: Progress) -> Iterator[Difference]:
             tell("I3 hourly rollups", done, len(days))
             yield from _rollups(day)
         tell("I3 hourly rollups", len(days), len(days))
-        for letter in SettlementDeadLetter.objects.order_by("id"):
+        for letter in SettlementDeadLetter.objects.filter(resolved_at=None).order_by("id"):
             yield Difference("I8", f"dead letter {letter.pk} of shard {letter.shard} ({letter.reason})", 0, 1, "entries")
 
 

@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from billing import live
-from billing.books import arrivals, charges, partitions, usage
+from billing.books import arrivals, charges, dead_letters, partitions, usage
 from billing.books.arrivals import Arrival, BadEvent
 from billing.books.ledger import UnknownOrganization
 from billing.books.shard_lock import ShardBusy, hold_shard
-from billing.models import SettlementDeadLetter, UsageBatch
+from billing.models import UsageBatch
 from billing.signals import usage_booked
 
 BATCH_EVENTS = 2_000
@@ -166,7 +166,6 @@ def _draw_batch_id() -> int:
 
 
 def _bury(shard: int, entry: live.StreamEntry, reason: str) -> live.Ack:
-    """Keep the bytes of an entry that cannot be booked. Its charge stays in ``unposted``, where the invariants show it."""
-    SettlementDeadLetter.objects.get_or_create(src=entry.src, defaults={"shard": shard, "event": entry.event, "reason": reason})
+    dead_letters.bury(shard=shard, src=entry.src, event=entry.event, reason=reason)
     _log.error("stream entry %s of shard %s cannot be booked: %s", entry.src, shard, reason)
     return live.Ack(stream_id=entry.stream_id, org_id=0, key_id=0, amount_nanos=0, refund_nanos=0)

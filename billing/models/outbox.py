@@ -42,6 +42,8 @@ class SettlementDeadLetter(models.Model):
     event = models.BinaryField(help_text="The entry as it was read.")
     reason = models.TextField()
     created_at = models.DateTimeField(auto_now_add=True)
+    resolved_at = models.DateTimeField(null=True, blank=True, help_text="When an operator had dealt with it; null is open.")
+    resolved_by = models.CharField(max_length=254, blank=True, default="", help_text="The operator's e-mail.")
 
     def __str__(self) -> str:
         return f"{self.src} on shard {self.shard}: {self.reason}"

@@ -5,6 +5,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from billing import live, queries, tasks
+from billing.books import dead_letters
 from billing.models import Account, UsageEvent
 from tests.billing import plane
 from tests.billing.conftest import USD
@@ -78,7 +79,8 @@ def test_a_difference_found_by_the_job_is_logged_as_an_error(make_organization, 
 
 
 @pytest.mark.parametrize("name", ["account", "transfer", "usagebatch", "balancechange", "settlementdeadletter"])
-def test_the_operator_reads_the_books_and_cannot_write_them(make_organization, client, name):
+def test_the_operator_reads_the_books_and_cannot_write_them(make_organization, client, settings, name):
+    settings.LEDGER_SHARDS = 8
     organization = make_organization(USD)
     plane.spend(organization, 4)
     tasks.settle_shard(7)
@@ -89,6 +91,13 @@ def test_the_operator_reads_the_books_and_cannot_write_them(make_organization, c
 
     assert client.get(reverse(f"admin:billing_{name}_changelist")).status_code == 200
     assert client.get(reverse(f"admin:billing_{name}_add")).status_code == 403
+    if name == "settlementdeadletter":
+        letter = dead_letters.bury(shard=7, src="1:1-0", event=b"{", reason="not JSON")
+        assert tasks.verify_books() == 1
+        client.post(reverse(f"admin:billing_{name}_changelist"), {"action": "mark_resolved", "_selected_action": [letter.pk]})
+        letter.refresh_from_db()
+        assert letter.resolved_by == operator.email
+        assert tasks.verify_books() == 0
     if name == "account":
         page = client.get(reverse("admin:billing_account_change", args=[Account.objects.first().pk]))
         assert page.status_code == 200

@@ -17,7 +17,8 @@ from billing.models import Account, BalanceChange, UsageEvent
 from tests.billing import plane
 from tests.factories.people import UserFactory
 
-AMOUNTS = st.one_of(st.integers(0, 3), st.integers(1, 10**9), st.integers(2**52, 2**54))
+# Balances pass 2**53, beyond which doubles are not exact; a request's picos must fit into 64 bits, which is $9.2 million.
+AMOUNTS = st.one_of(st.integers(0, 3), st.integers(1, 10**9), st.integers(2**52, 2**52 + 2**50))
 _shards = itertools.count()
 
 
@@ -179,7 +180,7 @@ class Ledger(RuleBasedStateMachine):
         if not hasattr(self, "running"):
             return
         outbox.publish_pending()
-        settlement.settle_shard(shard=self.shard)
+        assert settlement.settle_shard(shard=self.shard).dead_lettered == 0
         for event_id, amount in self.charges.items():
             assert self._booked(event_id) == amount
         for organization in self.organizations:
@@ -199,7 +200,7 @@ def test_no_sequence_of_events_and_crashes_loses_or_doubles_a_nano(money_store):
     run_state_machine_as_test(
         Ledger,
         settings=settings(
-            max_examples=15,
+            max_examples=12,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
