@@ -85,6 +85,12 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     file_parts: int = 0
     # Some message has a field or role that not every provider takes; saves a walk over the messages where none has.
     has_extras: bool = False
+    # The body in the client's own wire format, where that is not Chat Completions, and the format's name: a provider that speaks the same
+    # gets it with the needed edits. ``opaque`` names the first part that only such a provider can be sent.
+    native: Json = {}
+    native_dialect: str = ""
+    opaque: str = ""
+    beta: str = ""  # features of a format that the client opted into by header (anthropic-beta)
 
 
 class UpstreamCall(msgspec.Struct, frozen=True, kw_only=True):

@@ -239,7 +239,7 @@ def check_body(body: Any) -> ChatBody:
     try:
         typed = msgspec.convert(body, ChatBody)
     except msgspec.ValidationError as error:
-        _explain(str(error))
+        explain(str(error), _CHOICES)
     _check_together(typed)
     return typed
 
@@ -290,8 +290,8 @@ def _check_named_choice(choice: Json) -> None:
             raise InvalidRequest("tool_choice.function.name must be a string.", "tool_choice.function.name")
 
 
-def _explain(text: str) -> NoReturn:
-    """Turn msgspec's words into a sentence about a field."""
+def explain(text: str, choices_of: dict[str, str]) -> NoReturn:
+    """Turn msgspec's words into a sentence about a field. ``choices_of`` maps ends of paths to the words that are allowed there."""
     what, _, path = text.partition(" - at `")
     param = path.rstrip("`").removeprefix("$").removeprefix(".").replace("[...]", "")
     if match := _MISSING.search(what):
@@ -309,7 +309,7 @@ def _explain(text: str) -> NoReturn:
         raise InvalidRequest(f"{name} must be {bound} {match[2].removesuffix('.0')}.", param)
     if match := _INVALID.search(what):
         plain = _INDEX.sub("", param)
-        choices = next((words for end, words in _CHOICES.items() if plain == end or plain.endswith(f".{end}")), None)
+        choices = next((words for end, words in choices_of.items() if plain == end or plain.endswith(f".{end}")), None)
         if choices:
             raise InvalidRequest(f"{name} must be one of {choices}, not {match[1][:80]}.", param)
     raise InvalidRequest(f"{name}: {what}.", param)

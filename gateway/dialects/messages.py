@@ -10,6 +10,7 @@ from gateway.dialects.chat_completions import hashed_user
 from gateway.dialects.content import call_arguments, named_text, parse_data_url, parts_of, unsupported
 from gateway.dialects.faults import fault_from_status
 from gateway.dialects.messages_answers import REASONING_FORMAT, MessagesStreamDecoder, decode_messages_answer
+from gateway.dialects.messages_native import native_body
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
 from gateway.dialects.reasoning import Thinking, budget_from_effort, nearest_effort, resolve_thinking
 
@@ -40,9 +41,11 @@ class MessagesDialect:
         dropped = [name for name in _UNKNOWN if source.get(name) is not None]
         if request.n > 1:
             raise InvalidRequest("n above 1 is not supported by this model's provider.", "n")
-        body: Json = {"model": endpoint.provider_model_id}
         limit = request.max_tokens if max_tokens is None else max_tokens
-        body["max_tokens"] = limit or min(endpoint.max_output_tokens or _DEFAULT_MAX_TOKENS, _DEFAULT_MAX_TOKENS)
+        limit = limit or min(endpoint.max_output_tokens or _DEFAULT_MAX_TOKENS, _DEFAULT_MAX_TOKENS)
+        if request.native_dialect == "messages":
+            return _encode_native(request, endpoint, stream=stream, max_tokens=limit)
+        body: Json = {"model": endpoint.provider_model_id, "max_tokens": limit}
         system, messages = _translate_messages(source["messages"])
         if system:
             body["system"] = system
@@ -70,6 +73,25 @@ class MessagesDialect:
     def decode_error(self, status: int, header: HeaderLookup, body: bytes) -> UpstreamFault:
         """Read an error answer."""
         return fault_from_status(status, header, body)
+
+
+def _encode_native(request: ChatRequest, endpoint: EndpointSpec, *, stream: bool, max_tokens: int) -> UpstreamCall:
+    """Pass a Messages body through; thinking is rewritten where this model takes it in another form."""
+    dropped: list[str] = []
+    body = native_body(request, endpoint, max_tokens=max_tokens, stream=stream, dropped=dropped)
+    asked = (body.get("thinking") or {}).get("type")
+    supported = endpoint.supported_parameters
+    if asked is not None and supported and ("reasoning" not in supported or (asked == "adaptive") != _thinks_adaptively(endpoint)):
+        del body["thinking"]
+        _put_thinking(resolve_thinking(request.body), body, endpoint, dropped, request.body)
+    headers = {**_HEADERS, "anthropic-beta": request.beta} if request.beta else _HEADERS
+    return UpstreamCall(path="/messages", body=_encode_json(body), headers=headers, dropped=tuple(dropped))
+
+
+def _thinks_adaptively(endpoint: EndpointSpec) -> bool:
+    """Models that take an effort and no temperature think adaptively and refuse a budget; they refuse "disabled" too."""
+    supported = endpoint.supported_parameters
+    return "reasoning_effort" in supported and "temperature" not in supported
 
 
 def _translate_messages(source: list[Json]) -> tuple[list[Json], list[Json]]:
@@ -307,8 +329,7 @@ def _put_thinking(thinking: Thinking, body: Json, endpoint: EndpointSpec, droppe
     if supported and "reasoning" not in supported:
         dropped += [name for name in REASONING_FIELDS if source.get(name) is not None]
         return
-    # Models that take an effort and no temperature think adaptively and refuse a budget; they refuse "disabled" too.
-    adaptive = "reasoning_effort" in supported and "temperature" not in supported
+    adaptive = _thinks_adaptively(endpoint)
     if thinking.asked is False:
         if not adaptive:
             body["thinking"] = {"type": "disabled"}

@@ -70,6 +70,7 @@ def decode_messages_answer(body: bytes) -> Answer:
         upstream_id=parsed["id"] if isinstance(parsed.get("id"), str) else "",
         served_model=parsed["model"] if isinstance(parsed.get("model"), str) else "",
         service_tier=_tier(tier),
+        stop_sequence=_stop_sequence(parsed),
         output_seen=chars > 0,
         output_chars=chars,
     )
@@ -77,6 +78,11 @@ def decode_messages_answer(body: bytes) -> Answer:
 
 def _tier(word: Any) -> str:
     return "default" if word == "standard" else word if isinstance(word, str) else ""
+
+
+def _stop_sequence(source: Json) -> str | None:
+    sequence = source.get("stop_sequence")
+    return sequence if isinstance(sequence, str) else None
 
 
 def _message(blocks: list[Json]) -> Json:
@@ -253,11 +259,13 @@ class MessagesStreamDecoder(StreamDecoder):
     def _finish(self, body: Json) -> list[Json]:
         self._take_usage(body.get("usage"))
         delta = body.get("delta")
-        native = delta.get("stop_reason") if isinstance(delta, dict) else None
+        delta = delta if isinstance(delta, dict) else {}
+        native = delta.get("stop_reason")
         if not isinstance(native, str):
             return []
         self.native_finish_reason = native
         self.finish_reason = _finish(native)
+        self.stop_sequence = _stop_sequence(delta)
         return self._chunk({}, self.finish_reason, native)
 
     def _stop(self, body: Json) -> list[Json]:

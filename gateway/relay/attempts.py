@@ -42,12 +42,14 @@ def prepare_call(generation: Generation, candidate: Candidate) -> Call:
     """Return what is sent to the candidate, in its dialect. Raises: InvalidRequest for what that dialect cannot express."""
     spec, host = candidate.host.spec, candidate.host
     dialect = dialect_for(spec.dialect)
-    plan = generation.plan
+    plan, request = generation.plan, generation.request
+    if request.opaque and spec.dialect != request.native_dialect:
+        raise InvalidRequest(f"{request.opaque} can only be sent to providers that speak the same wire format.", request.opaque)
     call = dialect.encode_request(
-        generation.request,
+        request,
         candidate.endpoint,
         spec,
-        stream=generation.request.stream,
+        stream=request.stream,
         max_tokens=plan.cap_tokens if plan else None,
     )
     headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, host.credential)}

@@ -16,6 +16,8 @@ _TOKENS_PER_AUDIO = 60_000
 _TOKENS_PER_FILE = 120_000
 _TOKENS_OVERHEAD = 256  # chat template, tool preamble
 _TOKENS_PER_MESSAGE = 8  # what a chat template puts around each message
+# What such parts and the words around a message are on average.
+_IMAGE_TOKENS, _FILE_TOKENS, _AUDIO_TOKENS, _MESSAGE_TOKENS = 1_600, 3_000, 1_000, 4
 _CHARS_PER_TOKEN = 4  # what a token is on average, for estimates; never for bounds
 
 
@@ -86,3 +88,14 @@ def plan_hold(request: ChatRequest, endpoint: EndpointSpec, *, default_output_to
 def estimated_tokens(char_count: int) -> int:
     """Return how many tokens this many bytes or characters probably are; used only where a provider reports no usage."""
     return -(-char_count // _CHARS_PER_TOKEN)
+
+
+def estimated_prompt_tokens(request: ChatRequest) -> int:
+    """Return how many tokens the prompt probably has, as an answer to the client's question; money is never reckoned with it."""
+    return (
+        estimated_tokens(request.prompt_bytes)
+        + request.message_count * _MESSAGE_TOKENS
+        + request.image_parts * _IMAGE_TOKENS
+        + request.file_parts * _FILE_TOKENS
+        + (request.audio_parts + request.video_parts) * _AUDIO_TOKENS
+    )

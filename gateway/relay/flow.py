@@ -3,6 +3,8 @@
 import random
 import time
 
+import msgspec
+
 from accounts.lookup import KeyLookup, LookupDown
 from accounts.types import Caller, InvalidKey, KeyExpired
 from gateway.dialects.base import ChatRequest, InvalidRequest
@@ -10,6 +12,7 @@ from gateway.dialects.client import ClientDialect
 from gateway.relay.answers import AnswerRelay
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import ApiError, BadRequest, Forbidden, Unauthorized, Unavailable
+from gateway.relay.estimate import estimated_prompt_tokens
 from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, new_event_id, start_generation
 from gateway.relay.health import EndpointHealth
@@ -49,6 +52,7 @@ class ChatFlow:
         exchange.generation_id = f"gen-{event_id.hex}"
         exchange.extra_headers.append((b"x-generation-id", exchange.generation_id.encode()))
         request = self._decode(dialect, body)
+        request.beta = exchange.header(b"anthropic-beta") or exchange.header(b"x-anthropic-beta")
         route = self._route(view, request)
         generation = start_generation(
             event_id=event_id,
@@ -62,6 +66,14 @@ class ChatFlow:
         )
         await self._cashier.reserve(generation)
         await self._answer(generation, exchange)
+
+    async def count_tokens(self, exchange: Exchange, view: CatalogView, dialect: ClientDialect) -> None:
+        """Answer how many tokens a prompt probably has, without asking a model; free. Raises: ApiError."""
+        await self.authenticate(exchange)
+        request = self._decode(dialect, await exchange.read_body())
+        if request.model is None or view.find_model(request.model) is None:
+            self._route(view, request)  # which says what is wrong with it
+        await exchange.respond(200, msgspec.json.encode({"input_tokens": estimated_prompt_tokens(request)}))
 
     async def _answer(self, generation: Generation, exchange: Exchange) -> None:
         """Run the relay; whatever happens, the hold is settled exactly once."""

@@ -1,0 +1,206 @@
+"""Canonical chunks put in the order of blocks: thoughts, words and tool calls, one after the other, never two at once. Pure.
+
+Formats with blocks open one, fill it and close it. Chat chunks may mix: calls that run in parallel can arrive in turns. A call is closed
+when another begins and its arguments are complete; while they are not, what comes between waits.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import msgspec
+
+from gateway.dialects.base import Json
+from gateway.dialects.client import StreamEncoder
+
+_decode_json = msgspec.json.Decoder().decode
+
+
+def is_complete(arguments: str) -> bool:
+    """Whether a call's arguments are whole JSON."""
+    if not arguments.rstrip().endswith("}"):
+        return False
+    try:
+        _decode_json(arguments)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+class Call:
+    """A tool call under way. ``pieces`` are its arguments so far, of which the first ``sent`` were written out."""
+
+    __slots__ = ("id", "index", "name", "pieces", "sent")
+
+    def __init__(self, index: int, call_id: str, name: str) -> None:
+        self.index = index
+        self.id = call_id
+        self.name = name
+        self.pieces: list[str] = []
+        self.sent = 0
+
+    @property
+    def arguments(self) -> str:
+        """All arguments so far."""
+        return "".join(self.pieces)
+
+
+class BlockEncoder(StreamEncoder):
+    """Base of the encoders of formats with blocks. Subclasses write events into ``_out``; only the first choice is theirs to tell."""
+
+    __slots__ = ("_call", "_calls", "_finish_reason", "_held", "_key", "_native", "_out", "_started", "_waiting")
+
+    def __init__(self) -> None:
+        self._out: list[bytes] = []
+        self._started = False
+        self._key: Any = None  # what the open block is; None: none is open
+        self._call: Call | None = None  # the call in the open block
+        self._calls: dict[int, Call] = {}
+        self._waiting: list[Call] = []
+        self._held: list[Json] = []  # deltas that came while an incomplete call was open
+        self._finish_reason = ""
+        self._native = ""
+
+    # --- what a format writes ---
+
+    @abstractmethod
+    def _write_start(self) -> None: ...
+
+    @abstractmethod
+    def _open_text(self) -> None: ...
+
+    @abstractmethod
+    def _write_text(self, text: str) -> None: ...
+
+    @abstractmethod
+    def _open_thoughts(self, detail: Json) -> None: ...
+
+    @abstractmethod
+    def _write_thoughts(self, detail: Json) -> None: ...
+
+    @abstractmethod
+    def _write_sealed(self, detail: Json) -> None:
+        """Write thoughts that cannot be read as a block of their own."""
+
+    @abstractmethod
+    def _open_call(self, call: Call) -> None: ...
+
+    @abstractmethod
+    def _write_arguments(self, piece: str) -> None: ...
+
+    @abstractmethod
+    def _write_citations(self, annotations: list[Json]) -> None: ...
+
+    @abstractmethod
+    def _write_end_of_block(self) -> None: ...
+
+    # --- order ---
+
+    def encode(self, chunks: list[Json]) -> bytes:
+        """Return the events of ``chunks``."""
+        self._out = []
+        self._start()
+        for chunk in chunks:
+            for choice in chunk["choices"]:
+                if choice["index"] == 0:
+                    self._take(choice)
+        return b"".join(self._out)
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._write_start()
+
+    def _take(self, choice: Json) -> None:
+        delta = choice["delta"]
+        calls = delta.get("tool_calls")
+        if self._call is not None and _says_something(delta):
+            if is_complete(self._call.arguments):
+                self._close()
+            else:
+                self._held.append({name: value for name, value in delta.items() if name != "tool_calls"})
+                delta = {}
+        if details := delta.get("reasoning_details"):
+            for detail in details:
+                self._take_detail(detail)
+        if text := delta.get("content") or delta.get("refusal"):
+            self._switch("text")
+            self._write_text(text)
+        if annotations := delta.get("annotations"):
+            self._switch("text")
+            self._write_citations(annotations)
+        for call in calls or ():
+            self._take_call(call)
+        if choice.get("finish_reason"):
+            self._finish_reason = choice["finish_reason"]
+            self._native = choice.get("native_finish_reason") or ""
+
+    def _switch(self, key: Any) -> None:
+        """Make the block ``key`` the open one."""
+        if self._key != key:
+            self._close()
+            self._key = key
+            if key == "text":
+                self._open_text()
+
+    def _take_detail(self, detail: Json) -> None:
+        kind = detail.get("type")
+        if kind not in ("reasoning.text", "reasoning.summary"):
+            self._close()
+            self._write_sealed(detail)
+            return
+        key = ("thoughts", kind, detail.get("format"), detail.get("index"))
+        if self._key != key:
+            self._close()
+            self._key = key
+            self._open_thoughts(detail)
+        self._write_thoughts(detail)
+        if detail.get("signature"):
+            self._close()
+
+    def _take_call(self, delta: Json) -> None:
+        function = delta["function"]
+        call = self._calls.get(delta["index"])
+        if call is None:
+            call = self._calls[delta["index"]] = Call(len(self._calls), delta.get("id", ""), function.get("name", ""))
+            self._waiting.append(call)
+        if piece := function.get("arguments"):
+            call.pieces.append(piece)
+        self._advance(at_end=False)
+
+    def _advance(self, *, at_end: bool) -> None:
+        """Write what the open call has got; when it is complete and others wait, go on to them."""
+        while True:
+            if self._call is not None:
+                self._flush(self._call)
+                if not self._waiting or not (at_end or is_complete(self._call.arguments)):
+                    return
+            elif not self._waiting:
+                return
+            self._close()
+            self._call = self._waiting.pop(0)
+            self._key = ("call", self._call.index)
+            self._open_call(self._call)
+
+    def _flush(self, call: Call) -> None:
+        for piece in call.pieces[call.sent :]:
+            self._write_arguments(piece)
+        call.sent = len(call.pieces)
+
+    def _close(self) -> None:
+        if self._key is not None:
+            self._write_end_of_block()
+            self._key = self._call = None
+
+    def _end(self) -> None:
+        """Write what waited and close what is open."""
+        self._start()
+        self._advance(at_end=True)
+        self._close()
+        held, self._held = self._held, []
+        for delta in held:
+            self._take({"delta": delta})
+        self._close()
+
+
+def _says_something(delta: Json) -> bool:
+    return any(delta.get(name) for name in ("reasoning_details", "content", "refusal", "annotations"))

@@ -1,0 +1,12 @@
+"""Which client dialect a path speaks."""
+
+from gateway.dialects.chat_client import ChatClient
+from gateway.dialects.client import ClientDialect
+from gateway.dialects.messages_client import MessagesClient
+
+MESSAGES = MessagesClient()
+
+CLIENT_DIALECTS: dict[str, ClientDialect] = {
+    "/api/v1/chat/completions": ChatClient(),
+    "/api/v1/messages": MESSAGES,
+}
