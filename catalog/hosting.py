@@ -18,6 +18,7 @@ _DIALECTS: Final[dict[str, Dialect]] = {
 PROTOCOL_OF: Final[dict[Dialect, str]] = {"chat_completions": "openai", "messages": "anthropic", "gemini": "gemini"}
 _AUTHS: Final = ("bearer", "x-api-key", "query-key", "api-key", "none")
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_FORMAT: Final = 2  # of snapshots; grows when one made from unchanged rows says more than before, so that it is published again
 OWN: Final = "own"  # kind of the operator's own servers: never simulated
 
 
@@ -32,7 +33,7 @@ class Environment(NamedTuple):
     @property
     def digest(self) -> str:
         """64 hex digits that change with everything here that decides a mode. Holds no secret."""
-        return hashlib.sha256(f"{self.demo_mode}|{self.local_model_url}|{sorted(self.variables)}".encode()).hexdigest()
+        return hashlib.sha256(f"{_FORMAT}|{self.demo_mode}|{self.local_model_url}|{sorted(self.variables)}".encode()).hexdigest()
 
 
 class Hosting(NamedTuple):

@@ -106,6 +106,8 @@ def _endpoint_spec(row: Endpoint, price: PriceInForce, model_id: str) -> Endpoin
         provider=row.provider.slug,
         provider_model_id=row.provider_model_id,
         tag=row.tag,
+        variant=row.variant,
+        region=row.region,
         quantization=row.quantization,
         context_length=row.context_length or 0,
         max_output_tokens=row.max_output_tokens or 0,

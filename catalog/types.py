@@ -93,6 +93,8 @@ class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     provider_model_id: str  # what is sent upstream
     tag: str  # what routing preferences match: provider[/variant or region]
+    variant: str = ""  # turbo, fast, …: the provider's own name for a dearer or quicker service
+    region: str = ""  # eu, us, global; empty is unknown
     quantization: str = ""
     context_length: int = 0
     max_output_tokens: int = 0  # 0 is unknown

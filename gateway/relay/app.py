@@ -1,11 +1,12 @@
 """The data plane as an ASGI application: paths, methods, and the one place where an error becomes an answer."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.dialects.chat_client import ChatClient
 from gateway.dialects.client import ClientDialect
 from gateway.relay.catalog import CatalogView
+from gateway.relay.catalog_api import CatalogApi
 from gateway.relay.config import RelayConfig
 from gateway.relay.errors import ApiError, MethodNotAllowed, NotFound, Unavailable
 from gateway.relay.exchange import ClientGone, Exchange, Message, Receive, Send
@@ -30,15 +31,21 @@ class RelayApp:
         self._config = config
         self._flow = flow
         self.view: CatalogView | None = None
-        self._routes: dict[str, dict[str, _Handler]] = {
-            "/api/v1/models": {"GET": self._models, "HEAD": self._models},
+        self._catalog = CatalogApi(self._current_view, flow.authenticate)
+        self._routes: dict[str, Mapping[str, _Handler]] = {
+            **self._catalog.routes,
             **{path: {"POST": self._generate} for path in _DIALECTS},
         }
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Every path that this application serves."""
+        """Every path that this application serves, but for those below ``prefixes``."""
         return tuple(self._routes)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What paths begin with that name a model."""
+        return self._catalog.prefixes
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -58,7 +65,7 @@ class RelayApp:
 
     def _handler(self, exchange: Exchange) -> _Handler:
         path = exchange.path.rstrip("/")
-        methods = self._routes.get(path)
+        methods = self._routes.get(path) or self._catalog.find(path)
         if methods is None:
             raise NotFound(f"There is nothing at {exchange.path}", remedy="The API lives under /api/v1.")
         dialect = _DIALECTS.get(path)
@@ -83,23 +90,3 @@ class RelayApp:
 
     async def _generate(self, exchange: Exchange) -> None:
         await self._flow.serve(exchange, self._current_view(), _DIALECTS[exchange.path.rstrip("/")])
-
-    async def _models(self, exchange: Exchange) -> None:
-        """The whole list, made and compressed once per catalog version."""
-        body = self._current_view().models_body
-        etag = body.etag.encode()
-        common = [
-            (b"content-type", b"application/json"),
-            (b"etag", etag),
-            (b"vary", b"accept-encoding"),
-            (b"cache-control", b"public, max-age=60"),
-        ]
-        if exchange.headers.get(b"if-none-match") == etag:
-            await exchange.respond_cached(304, b"", common)
-            return
-        data = body.json
-        if b"gzip" in exchange.headers.get(b"accept-encoding", b""):
-            data = body.gzip
-            common.append((b"content-encoding", b"gzip"))
-        common.append((b"content-length", b"%d" % len(data)))
-        await exchange.respond_cached(200, b"" if exchange.method == "HEAD" else data, common)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from accounts.secrets import Sealer
-from catalog.listing import Body, models_body
+from catalog.listings import Listings
 from catalog.pricing import blended_picos, is_priced
 from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, Snapshot
 from gateway.relay.config import RelayConfig
@@ -36,6 +36,7 @@ class Candidate:
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What an answer from here says about itself: whether no real model was asked."""
         return [(b"x-tollway-simulated", b"1")] if self.host.simulated else []
+
     is_at_cost: bool = False
 
 
@@ -69,7 +70,7 @@ class CatalogView:
         self.candidates: dict[str, tuple[Candidate, ...]] = {
             model_id: self._candidates(model) for model_id, model in snapshot.models.items()
         }
-        self.models_body: Body = models_body(snapshot)
+        self.listings = Listings(snapshot, public_url=config.public_url)
 
     def _candidates(self, model: ModelSpec) -> tuple[Candidate, ...]:
         found = []

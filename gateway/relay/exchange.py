@@ -47,6 +47,7 @@ class Exchange:
         "keepalive",
         "method",
         "path",
+        "query_string",
         "silent_since",
         "started",
         "writing",
@@ -55,6 +56,7 @@ class Exchange:
     def __init__(self, scope: Message, receive: Receive, send: Send, *, body_max_bytes: int) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query_string: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._send = send

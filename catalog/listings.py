@@ -1,0 +1,246 @@
+"""Everything that the catalog's API answers, from one published snapshot: made once, compressed once, kept. No Django."""
+
+import datetime as dt
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from catalog.endpoint_listing import (
+    image_endpoints_body,
+    image_model_body,
+    keeps_nothing,
+    model_endpoints_body,
+    provider_body,
+    zero_retention_body,
+)
+from catalog.listing import Body, architecture_body, make_body, model_body
+from catalog.model_query import ModelQuery, next_page_url
+from catalog.pricing import blended_picos
+from catalog.rss import FeedItem, write_rss
+from catalog.types import EndpointSpec, ModelSpec, Snapshot
+
+_DAY_S: Final = 86_400
+_KEPT_ANSWERS: Final = 32  # of filtered lists; the whole list is 0.7 MB
+_STATIC_VARIANTS: Final = frozenset({"free", "batch", "extended", "thinking"})
+_encode = msgspec.json.Encoder().encode
+
+
+class ListedModel(NamedTuple):
+    """A model that answers here: its endpoints, cheapest first, what its object in the contract says, and that object encoded."""
+
+    model: ModelSpec
+    endpoints: tuple[EndpointSpec, ...]
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+    parameters: frozenset[str]
+    family: str
+    encoded: bytes
+
+    @property
+    def rates(self) -> dict[str, int]:
+        """Meter → picos of the cheapest endpoint."""
+        return self.endpoints[0].price.rates
+
+
+class UnknownModel(LookupError):
+    """No model of this name answers here."""
+
+
+class Listings:
+    """The answers of one catalog version. Immutable but for what it remembers."""
+
+    def __init__(self, snapshot: Snapshot, *, public_url: str) -> None:
+        self._snapshot = snapshot
+        self._public_url = public_url
+        answering = {slug for slug, provider in snapshot.providers.items() if provider.mode != "off"}
+        self._models: dict[str, ListedModel] = {}
+        for model in sorted(snapshot.models.values(), key=lambda one: (-one.created_s, one.id)):
+            endpoints = tuple(one for one in map(snapshot.endpoints.__getitem__, model.endpoints) if one.provider in answering)
+            if endpoints:
+                self._models[model.id] = _list_model(model, endpoints)
+        self._kept: OrderedDict[object, Body] = OrderedDict()
+        self._endpoints: dict[str, Body] = {}
+        #: GET /models without a question.
+        self.default: Body = self.search(ModelQuery(), path="/api/v1/models", query_string=b"", now_s=0)
+        self.providers: Body = _data([provider_body(one) for slug, one in sorted(snapshot.providers.items()) if slug in answering])
+        self.zero_retention: Body = _data(
+            zero_retention_body(snapshot, (one for listed in self._models.values() for one in listed.endpoints))
+        )
+        self.image_models: Body = _data([image_model_body(one.model) for one in self._models.values() if "image" in one.outputs])
+        self.video_models: Body = _data([])
+
+    def find_known(self, query: ModelQuery, *, path: str, now_s: int) -> Body | None:
+        """Return an answer that was given lately, or None. Quick."""
+        key = self._key(query, path, now_s)
+        body = self._kept.get(key)
+        if body is not None:
+            self._kept.move_to_end(key)
+        return body
+
+    def search(self, query: ModelQuery, *, path: str, query_string: bytes, now_s: int) -> Body:
+        """Answer a list question, as JSON or RSS. Compresses, so a thread is the place for it."""
+        found = self._select(query, now_s)
+        end = None if query.limit is None else query.offset + query.limit
+        shown = found[query.offset : end]
+        if query.rss:
+            body = self._write_rss(shown, chat_links=query.rss_chat_links)
+        else:
+            following = _encode(next_page_url(path, query_string, query, len(found)))
+            parts = (
+                b'{"data":[',
+                b",".join(one.encoded for one in shown),
+                b'],"total_count":%d,"links":{"next":%b}}' % (len(found), following),
+            )
+            body = make_body(b"".join(parts))
+        self._kept[self._key(query, path, now_s)] = body
+        if len(self._kept) > _KEPT_ANSWERS:
+            self._kept.popitem(last=False)
+        return body
+
+    @staticmethod
+    def _key(query: ModelQuery, path: str, now_s: int) -> object:
+        by_age = query.age_days_min is not None or query.age_days_max is not None
+        return query, path, now_s // _DAY_S if by_age else 0
+
+    def count(self, query: ModelQuery) -> Body:
+        """Return how many models such a list has."""
+        return make_body(_encode({"data": {"count": len(self._select(query, 0))}}))
+
+    def model(self, model_id: str) -> Body:
+        """Return one model by id or alias. Raises: UnknownModel."""
+        return make_body(b'{"data":%b}' % self._find(model_id).encoded)
+
+    def endpoints(self, model_id: str) -> Body:
+        """Return a model with its endpoints; a variant that the model does not have (``:free``) has none. Raises: UnknownModel."""
+        return self._remembered(f"endpoints {model_id}", lambda: {"data": self._endpoints_of(model_id)})
+
+    def image_endpoints(self, model_id: str) -> Body:
+        """Return an image model's endpoints and prices. Raises: UnknownModel."""
+        return self._remembered(f"images {model_id}", lambda: self._image_endpoints_of(model_id))
+
+    def _remembered(self, key: str, make: Callable[[], dict[str, Any]]) -> Body:
+        body = self._endpoints.get(key)
+        if body is None:
+            # Only names that exist get here; there are as many as models, aliases and their variants.
+            body = self._endpoints[key] = make_body(_encode(make()))
+        return body
+
+    def _find(self, model_id: str) -> ListedModel:
+        listed = self._models.get(self._snapshot.aliases.get(model_id, model_id))
+        if listed is None:
+            raise UnknownModel(model_id)
+        return listed
+
+    def _endpoints_of(self, model_id: str) -> dict[str, Any]:
+        base, _, variant = model_id.rpartition(":")
+        try:
+            listed = self._find(model_id)
+        except UnknownModel:
+            if variant not in _STATIC_VARIANTS:
+                raise
+            model = msgspec.structs.replace(self._find(base).model, id=model_id)
+            return model_endpoints_body(model, (), self._snapshot.providers)
+        return model_endpoints_body(listed.model, listed.endpoints, self._snapshot.providers)
+
+    def _image_endpoints_of(self, model_id: str) -> dict[str, Any]:
+        listed = self._find(model_id)
+        if "image" not in listed.outputs:
+            raise UnknownModel(model_id)
+        return image_endpoints_body(listed.model, listed.endpoints, self._snapshot.providers)
+
+    def _select(self, query: ModelQuery, now_s: int) -> list[ListedModel]:
+        if query.asks_unknown:
+            return []
+        found = [one for one in self._models.values() if self._matches(one, query, now_s)]
+        match query.sort:
+            case "pricing-low-to-high":
+                found.sort(key=lambda one: blended_picos(one.endpoints[0].price))
+            case "pricing-high-to-low":
+                found.sort(key=lambda one: -blended_picos(one.endpoints[0].price))
+            case "context-high-to-low":
+                found.sort(key=lambda one: -one.model.context_length)
+        return found
+
+    def _matches(self, one: ListedModel, query: ModelQuery, now_s: int) -> bool:
+        model = one.model
+        return (
+            (query.outputs is None or not query.outputs.isdisjoint(one.outputs))
+            and query.inputs <= one.inputs
+            and query.parameters <= one.parameters
+            and model.context_length >= query.context_min
+            and (not query.authors or model.author.lower() in query.authors)
+            and (not query.arch or query.arch == one.family)
+            and query.distillable != "true"
+            and all(word in f"{model.id} {model.name}".lower() for word in query.words)
+            and _is_priced_within(one, query)
+            and _is_aged(model.created_s, query, now_s)
+            and self._has_endpoint(one, query)
+        )
+
+    def _has_endpoint(self, one: ListedModel, query: ModelQuery) -> bool:
+        providers = self._snapshot.providers
+        return (
+            (not query.zdr or any(keeps_nothing(providers[endpoint.provider]) for endpoint in one.endpoints))
+            and (not query.region or any(endpoint.region == query.region for endpoint in one.endpoints))
+            and (
+                not query.providers
+                or any(not query.providers.isdisjoint((name.provider, providers[name.provider].name.lower())) for name in one.endpoints)
+            )
+        )
+
+    def _write_rss(self, shown: Iterable[ListedModel], *, chat_links: bool) -> Body:
+        root = self._public_url.rstrip("/")
+        items = [
+            FeedItem(
+                key=one.model.id,
+                title=one.model.name,
+                link=f"{root}/chat?model={one.model.id}" if chat_links else f"{root}/models/{one.model.id}",
+                text=one.model.description or one.model.id,
+                published_at=dt.datetime.fromtimestamp(one.model.created_s, tz=dt.UTC),
+            )
+            for one in shown
+        ]
+        document = write_rss(title="Tollway models", link=f"{root}/models", description="Models, newest first", items=items)
+        return make_body(document, content_type=b"application/rss+xml; charset=utf-8")
+
+
+def _list_model(model: ModelSpec, endpoints: tuple[EndpointSpec, ...]) -> ListedModel:
+    architecture = architecture_body(model)
+    return ListedModel(
+        model=model,
+        endpoints=endpoints,
+        inputs=frozenset(architecture["input_modalities"]),
+        outputs=frozenset(architecture["output_modalities"]),
+        parameters=frozenset(model.supported_parameters),
+        family=architecture["tokenizer"].lower(),
+        encoded=_encode(model_body(model, endpoints[0])),
+    )
+
+
+def _data(rows: list[dict[str, Any]]) -> Body:
+    return make_body(_encode({"data": rows}))
+
+
+def _is_priced_within(one: ListedModel, query: ModelQuery) -> bool:
+    rates = one.rates
+    for meter, least, most in (
+        ("input_tokens", query.prompt_picos_min, query.prompt_picos_max),
+        ("output_tokens", query.output_picos_min, query.output_picos_max),
+    ):
+        if least is None and most is None:
+            continue
+        rate = rates.get(meter)
+        if rate is None or (least is not None and rate < least) or (most is not None and rate > most):
+            return False
+    return True
+
+
+def _is_aged(created_s: int, query: ModelQuery, now_s: int) -> bool:
+    if query.age_days_min is None and query.age_days_max is None:
+        return True
+    if not created_s:
+        return False
+    age_days = (now_s - created_s) // _DAY_S
+    return (query.age_days_min is None or age_days >= query.age_days_min) and (query.age_days_max is None or age_days <= query.age_days_max)
