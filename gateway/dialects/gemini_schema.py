@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.dialects.base import Json
+from gateway.dialects.base import InvalidRequest, Json
 
 _KEPT = frozenset(
     {
@@ -12,40 +12,58 @@ _KEPT = frozenset(
     }
 )  # fmt: skip
 _FORMATS = {"string": frozenset({"enum", "date-time"}), "number": frozenset({"float", "double"}), "integer": frozenset({"int32", "int64"})}
-_DEPTH_MAX = 32  # recursive schemas are unrolled this far
+_DEPTH_MAX = 32  # chains of references and objects are followed this far
+_UNROLLS_MAX = 2  # how often a reference is put inside itself; a tree whose nodes have several branches doubles with every level
+_PARTS_MAX = 2_000  # references that fan out without a circle double too; no schema that a model reads has this many parts
+
+
+class _Source:
+    """The whole schema, which references point into, and what is known while it is unrolled."""
+
+    __slots__ = ("open", "parts", "root")
+
+    def __init__(self, root: Json) -> None:
+        self.root = root
+        self.parts = 0
+        self.open: dict[str, int] = {}  # reference → how many of it are being unrolled now
+
+    def count(self) -> None:
+        """Count one more part. Raises: InvalidRequest when there are too many."""
+        self.parts += 1
+        if self.parts > _PARTS_MAX:
+            raise InvalidRequest(f"A JSON schema has more than {_PARTS_MAX} parts once its references are put in place.")
 
 
 def clean_schema(schema: Any) -> Json:
     """Return ``schema`` in Gemini's subset of OpenAPI.
 
     References are put in place, const becomes an enum, oneOf anyOf, null types ``nullable``, exclusive bounds inclusive ones (the
-    next whole number for integers); everything else that is unknown goes.
+    next whole number for integers); everything else that is unknown goes. Raises: InvalidRequest for one that unrolls without end.
     """
     if not isinstance(schema, dict):
         return {"type": "object"}
-    return _clean(schema, schema, 0)
+    return _clean(schema, _Source(schema), 0)
 
 
-def _clean(schema: Any, root: Json, depth: int) -> Json:
+def _clean(schema: Any, source: _Source, depth: int) -> Json:
+    source.count()
     if not isinstance(schema, dict):
         return {}  # true and false schemas allow all or nothing; neither can be said
     if depth > _DEPTH_MAX:
         return {"type": "object"}
     if isinstance(schema.get("$ref"), str):
-        target = _resolve(schema["$ref"], root)
-        rest = {name: value for name, value in schema.items() if name != "$ref"}
-        return _clean({**target, **rest}, root, depth + 1)
-    schema = _merge_all_of(schema, root, depth)
+        return _clean_reference(schema, source, depth)
+    schema = _merge_all_of(schema, source, depth)
     clean: Json = {name: value for name, value in schema.items() if name in _KEPT and value is not None}
     _clean_type(schema, clean)
-    _clean_choices(schema, clean, root, depth)
+    _clean_choices(schema, clean, source, depth)
     _clean_bounds(schema, clean)
     if isinstance(clean.get("properties"), dict):
-        clean["properties"] = {name: _clean(value, root, depth + 1) for name, value in clean["properties"].items()}
+        clean["properties"] = {name: _clean(value, source, depth + 1) for name, value in clean["properties"].items()}
     if "items" in clean:
-        clean["items"] = _clean(clean["items"] if isinstance(clean["items"], dict) else {}, root, depth + 1)
+        clean["items"] = _clean(clean["items"] if isinstance(clean["items"], dict) else {}, source, depth + 1)
     elif clean.get("type") == "array":
-        clean["items"] = _clean((schema.get("prefixItems") or [{"type": "string"}])[0], root, depth + 1)
+        clean["items"] = _clean((schema.get("prefixItems") or [{"type": "string"}])[0], source, depth + 1)
     if isinstance(clean.get("required"), list):
         known = clean.get("properties") or {}
         clean["required"] = [name for name in clean["required"] if name in known]
@@ -54,16 +72,29 @@ def _clean(schema: Any, root: Json, depth: int) -> Json:
     return clean
 
 
-def _merge_all_of(schema: Json, root: Json, depth: int) -> Json:
+def _clean_reference(schema: Json, source: _Source, depth: int) -> Json:
+    reference = schema["$ref"]
+    unrolls = source.open.get(reference, 0)
+    if unrolls >= _UNROLLS_MAX:
+        return {"type": "object"}
+    rest = {name: value for name, value in schema.items() if name != "$ref"}
+    source.open[reference] = unrolls + 1
+    clean = _clean({**_resolve(reference, source.root), **rest}, source, depth + 1)
+    source.open[reference] = unrolls
+    return clean
+
+
+def _merge_all_of(schema: Json, source: _Source, depth: int) -> Json:
     parts = schema.get("allOf")
     if not isinstance(parts, list):
         return schema
     merged: Json = {name: value for name, value in schema.items() if name != "allOf"}
     for part in parts:
-        resolved = _resolve(part["$ref"], root) if isinstance(part, dict) and isinstance(part.get("$ref"), str) else part
+        source.count()
+        resolved = _resolve(part["$ref"], source.root) if isinstance(part, dict) and isinstance(part.get("$ref"), str) else part
         if not isinstance(resolved, dict) or depth > _DEPTH_MAX:
             continue
-        for name, value in _merge_all_of(resolved, root, depth + 1).items():
+        for name, value in _merge_all_of(resolved, source, depth + 1).items():
             if name == "properties":
                 merged[name] = {**value, **merged.get(name, {})}
             elif name == "required":
@@ -91,7 +122,7 @@ def _clean_type(schema: Json, clean: Json) -> None:
         del clean["format"]
 
 
-def _clean_choices(schema: Json, clean: Json, root: Json, depth: int) -> None:
+def _clean_choices(schema: Json, clean: Json, source: _Source, depth: int) -> None:
     if "const" in schema:
         clean["enum"] = [schema["const"]]
     if "enum" in clean:
@@ -108,7 +139,7 @@ def _clean_choices(schema: Json, clean: Json, root: Json, depth: int) -> None:
         real = [one for one in options if not (isinstance(one, dict) and one.get("type") == "null")]
         if len(real) < len(options):
             clean["nullable"] = True
-        cleaned = [_clean(one, root, depth + 1) for one in real]
+        cleaned = [_clean(one, source, depth + 1) for one in real]
         if len(cleaned) == 1:
             clean.update({name: value for name, value in cleaned[0].items() if name not in clean or name == "type"})
         elif cleaned:

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from gateway.dialects.base import InvalidRequest
 from gateway.dialects.gemini_schema import clean_schema
 
 TEXT = {"type": "string"}
@@ -58,3 +59,29 @@ def test_a_recursive_schema_ends():
     while cleaned.get("properties"):
         cleaned, depth = cleaned["properties"]["left"], depth + 1
     assert 1 <= depth < 40
+
+
+def test_a_tree_whose_nodes_have_several_branches_is_unrolled_twice_and_no_further():
+    node = {"type": "object", "properties": {name: {"$ref": "#/$defs/N"} for name in "abcdefgh"}}
+
+    cleaned = clean_schema({"$defs": {"N": node}, "$ref": "#/$defs/N"})
+
+    inner = cleaned["properties"]["a"]
+    assert inner["properties"]["h"] == {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    "level",
+    [
+        lambda below: {"anyOf": [below, below, below]},
+        lambda below: {"type": "object", "properties": {"a": below, "b": below, "c": below}},
+        lambda below: {"allOf": [below, below, below]},
+    ],
+    ids=["anyOf", "properties", "allOf"],
+)
+def test_references_that_fan_out_without_a_circle_are_refused_before_they_eat_the_process(level):
+    bomb = {"$defs": {f"L{number}": level({"$ref": f"#/$defs/L{number + 1}"}) for number in range(14)}, "$ref": "#/$defs/L0"}
+    bomb["$defs"]["L14"] = TEXT
+
+    with pytest.raises(InvalidRequest, match="parts"):
+        clean_schema(bomb)
