@@ -1,9 +1,13 @@
 """The control plane's table of contents."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path, re_path
 
 from gateway.api.views import UnknownPath
+
+# The admin's own form counts no failed attempts; operators log in where everybody does, and attempts are limited there.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # as allauth documents it
 
 handler400 = "gateway.pages.site.bad_request"
 handler403 = "gateway.pages.site.forbidden"

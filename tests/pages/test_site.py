@@ -7,6 +7,7 @@ from django.conf import settings
 from django.test import Client
 
 from accounts.models import User
+from tests.factories.people import PASSWORD
 
 TEMPLATES = sorted((settings.BASE_DIR / "templates").rglob("*.html")) + sorted((settings.BASE_DIR / "templates").rglob("*.svg"))
 INLINE = {
@@ -58,6 +59,17 @@ def test_the_admin_works_under_its_own_policy_without_inline_scripts(operator: U
     policy = dict(part.split(" ", 1) for part in answer["Content-Security-Policy"].split("; "))
     assert answer.status_code == 200
     assert (policy["script-src"], policy["style-src"]) == ("'self'", "'self' 'unsafe-inline'")
+
+
+def test_operators_log_in_where_failed_attempts_are_counted(operator: User, client: Client) -> None:
+    answer = client.post("/operator/login/", {"username": operator.email, "password": PASSWORD})
+
+    assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, "/accounts/login/")
+    assert client.get("/operator/").status_code == 302
+
+
+def test_the_admin_is_closed_to_everybody_else(owner: User, as_person: Callable[[User], Client]) -> None:
+    assert as_person(owner).get("/operator/login/").status_code == 403
 
 
 @pytest.mark.django_db
