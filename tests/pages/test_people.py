@@ -116,6 +116,10 @@ def test_a_stranger_cannot_choose_the_organization(stranger: User, organization:
     assert as_person(stranger).post(f"/organizations/{organization.public_id}/choose").status_code == 404
 
 
+def test_an_address_that_names_no_organization_is_not_found(owner: User, organization: Organization, as_person: AsPerson) -> None:
+    assert as_person(owner).post("/organizations/%00/choose").status_code == 404
+
+
 def test_a_removed_member_loses_access_at_once(member: User, organization: Organization, as_person: AsPerson) -> None:
     browser = as_person(member)
     before = browser.get("/keys").status_code
