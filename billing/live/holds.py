@@ -16,6 +16,7 @@ from billing.types import UsageEvent
 _REAPED_PER_CALL = 500
 _MS_PER_S = 1000
 _PICOS_PER_NANO = 1_000
+_UUID7_MS_SHIFT = 80
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def _reap(shard: int, member: str, value: bytes | None, now_ms: int) -> bool:
 
 
 def _expired_event(shard: int, org_id: int, event: str, hold: _Stored, now_ms: int) -> UsageEvent:
-    context = msgspec.json.decode(hold.context, type=HoldContext)
+    context = _context_of(event, hold)
     return UsageEvent(
         event_id=uuid.UUID(hex=event),
         org_id=org_id,
@@ -139,6 +140,16 @@ def _expired_event(shard: int, org_id: int, event: str, hold: _Stored, now_ms: i
         error_type="gateway_lost",
         **msgspec.structs.asdict(context),
     )
+
+
+def _context_of(event: str, hold: _Stored) -> HoldContext:
+    try:
+        return msgspec.json.decode(hold.context, type=HoldContext)
+    except msgspec.DecodeError as error:
+        # Written by another version of the gateway. The money must go back all the same, and those behind it in the queue wait.
+        logger.error("hold_context_unreadable event=%s error=%s", event, error)  # noqa: TRY400 -- the trace says no more
+        names = dict.fromkeys(("model", "requested_model", "provider", "provider_name", "endpoint_id", "api_type"), "unknown")
+        return HoldContext(**names, price_version_id=0, started_at_ms=uuid.UUID(hex=event).int >> _UUID7_MS_SHIFT)
 
 
 def _server_ms() -> int:

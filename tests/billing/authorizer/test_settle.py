@@ -1,12 +1,14 @@
 import json
 import time
 
+import msgspec
 import pytest
 import redis
 
 from billing import live
 from billing.live import Ack, EpochClosed
 from billing.live import holds as reaper
+from billing.types import UsageEvent
 from tests.billing.authorizer.shard import CONTEXT, KEY, ORG, SHARD, Shard, new_id, scope
 
 
@@ -188,6 +190,19 @@ def test_an_expired_hold_without_heartbeat_is_free(shard: Shard) -> None:
     time.sleep(0.01)
     assert live.reap_expired(shard=SHARD) == 1
     assert shard.balance() == (1_000, 0, 0)
+
+
+def test_a_hold_whose_context_cannot_be_read_is_closed_too_and_stops_nobody(shard: Shard) -> None:
+    shard.open(1_000)
+    strange, ordinary = new_id(), new_id()
+    for event_id in (strange, ordinary):
+        shard.reserve_reply(event_id, 300, ttl_ms=1)
+    shard.store.hset(f"{shard.keys.holds}{ORG}", strange.hex, b'300 40 7 {"of": "another version"}')
+    time.sleep(0.01)
+    assert live.reap_expired(shard=SHARD) == 2
+    assert shard.balance() == (960, 0, 40)
+    event = msgspec.json.decode({entry.event_id: entry.event for entry in shard.entries()}[strange], type=UsageEvent)
+    assert (event.amount_nanos, event.model, event.started_at_ms) == (40, "unknown", strange.int >> 80)
 
 
 def test_either_the_gateway_or_the_reaper_closes_a_hold(shard: Shard) -> None:
