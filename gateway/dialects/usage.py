@@ -8,14 +8,17 @@ from typing import Any
 from catalog.types import Usage
 from gateway.dialects.base import Json
 
+# Far above what any request can use. Priced, a larger one would leave the 64 bits of a balance, and its charge would be refused for ever.
+_COUNT_MAX = 10**9
+
 
 def count(value: Any) -> int:
-    """Return a token count; anything that is not a whole non-negative number counts as 0."""
+    """Return a token count; anything that is not a whole number from 0 to a billion counts as 0."""
     if value is None:  # by far the most common: a kind of token that the report does not name
         return 0
     if value.__class__ is int:
-        return int(value) if value > 0 else 0
-    if isinstance(value, float) and value > 0 and value.is_integer():
+        return int(value) if 0 < value <= _COUNT_MAX else 0
+    if isinstance(value, float) and 0 < value <= _COUNT_MAX and value.is_integer():
         return int(value)
     return 0
 

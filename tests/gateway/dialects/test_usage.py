@@ -19,6 +19,12 @@ def chat(prompt, completion, total=None, inputs=None, outputs=None, **more):
     }
 
 
+@pytest.mark.parametrize("absurd", [10**9 + 1, 10**25, 1e18, -1, "7", True])
+def test_a_count_that_no_request_can_reach_counts_as_nothing(absurd):
+    assert usage_from_chat(chat(10, 5, outputs={"reasoning_tokens": absurd})) == Usage(input_tokens=10, output_tokens=5)
+    assert usage_from_messages({"input_tokens": 10, "output_tokens": absurd}) in (Usage(input_tokens=10), None)
+
+
 @pytest.mark.parametrize(
     ("report", "usage"),
     [
