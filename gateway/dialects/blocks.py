@@ -90,6 +90,9 @@ class BlockEncoder(StreamEncoder):
     @abstractmethod
     def _write_citations(self, annotations: list[Json]) -> None: ...
 
+    def _write_images(self, images: list[Json]) -> None:
+        """Write pictures that the model made, as blocks of their own; formats that cannot carry them leave them out."""
+
     @abstractmethod
     def _write_end_of_block(self) -> None: ...
 
@@ -128,6 +131,9 @@ class BlockEncoder(StreamEncoder):
         if annotations := delta.get("annotations"):
             self._switch("text")
             self._write_citations(annotations)
+        if images := delta.get("images"):
+            self._close()
+            self._write_images(images)
         for call in calls or ():
             self._take_call(call)
         if choice.get("finish_reason"):
@@ -203,4 +209,4 @@ class BlockEncoder(StreamEncoder):
 
 
 def _says_something(delta: Json) -> bool:
-    return any(delta.get(name) for name in ("reasoning_details", "content", "refusal", "annotations"))
+    return any(delta.get(name) for name in ("reasoning_details", "content", "refusal", "annotations", "images"))

@@ -3,10 +3,12 @@
 from gateway.dialects.chat_client import ChatClient
 from gateway.dialects.client import ClientDialect
 from gateway.dialects.messages_client import MessagesClient
+from gateway.dialects.responses_client import ResponsesClient
 
 MESSAGES = MessagesClient()
 
 CLIENT_DIALECTS: dict[str, ClientDialect] = {
     "/api/v1/chat/completions": ChatClient(),
     "/api/v1/messages": MESSAGES,
+    "/api/v1/responses": ResponsesClient(),
 }
