@@ -83,10 +83,12 @@ class _Cache:
 
 def published() -> Snapshot | None:
     """Return the snapshot in force, or None before the first publication."""
-    version = CatalogSnapshot.objects.order_by("-version").values_list("version", flat=True).first()
-    if version is None:
+    newest = CatalogSnapshot.objects.order_by("-version").values_list("version", "published_at").first()
+    if newest is None:
         return None
-    if _Cache.snapshot is None or _Cache.snapshot.version != version:
+    version = newest[0]
+    # The date too: a database that was restored from a copy counts its versions again.
+    if _Cache.snapshot is None or (_Cache.snapshot.version, _Cache.snapshot.published_at) != newest:
         _Cache.snapshot = _decode(bytes(CatalogSnapshot.objects.values_list("body", flat=True).get(version=version)))
     return _Cache.snapshot
 

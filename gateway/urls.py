@@ -4,6 +4,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path, re_path
 
+from gateway.api.prices import RssFeed
 from gateway.api.views import UnknownPath
 
 # The admin's own form counts no failed attempts; operators log in where everybody does, and attempts are limited there.
@@ -17,6 +18,7 @@ handler500 = "gateway.pages.site.server_error"
 urlpatterns = [
     path("api/v1/", include("gateway.api.urls")),
     re_path(r"^api(/|$)", UnknownPath.as_view()),
+    path("feed.rss", RssFeed.as_view(), name="feed"),
     path("", include("gateway.pages.urls")),
     path("", include("accounts.urls")),
     path("", include("catalog.urls")),
