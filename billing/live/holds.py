@@ -148,8 +148,16 @@ def _context_of(event: str, hold: _Stored) -> HoldContext:
     except msgspec.DecodeError as error:
         # Written by another version of the gateway. The money must go back all the same, and those behind it in the queue wait.
         logger.error("hold_context_unreadable event=%s error=%s", event, error)  # noqa: TRY400 -- the trace says no more
-        names = dict.fromkeys(("model", "requested_model", "provider", "provider_name", "endpoint_id", "api_type"), "unknown")
-        return HoldContext(**names, price_version_id=0, started_at_ms=uuid.UUID(hex=event).int >> _UUID7_MS_SHIFT)
+        return HoldContext(
+            model="unknown",
+            requested_model="unknown",
+            provider="unknown",
+            provider_name="unknown",
+            endpoint_id="unknown",
+            price_version_id=0,
+            api_type="unknown",
+            started_at_ms=uuid.UUID(hex=event).int >> _UUID7_MS_SHIFT,
+        )
 
 
 def _server_ms() -> int:
