@@ -1,20 +1,20 @@
 """Composition root: Channels' routers send the hot paths to the data plane, websockets to consumers, the rest to Django."""
 
 import os
-from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
-django_application = get_asgi_application()
+_django = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 
 from gateway import celery  # noqa: F401 -- makes tasks of this process go to our broker
+from gateway.body_limit import BodyLimit
 from gateway.live import websocket_urlpatterns
 from gateway.relay.config import RelayConfig
 from gateway.relay.exchange import Message, Receive, Send
@@ -59,6 +59,9 @@ class Lifespan:
                 return
 
 
+django_application = BodyLimit(_django, max_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
 class HttpRouter:
     """Sends the data plane its paths and Django the rest. One look-up: the hot paths do not wait for a list of patterns."""
 
@@ -73,7 +76,7 @@ class HttpRouter:
         if path in self._paths or path.startswith(self._prefixes) or path.removesuffix("/") in self._paths:
             await plane.app(scope, receive, send)
         else:
-            await cast("Any", django_application)(scope, receive, send)
+            await django_application(scope, receive, send)
 
 
 application = ProtocolTypeRouter(
