@@ -8,7 +8,7 @@ import msgspec
 
 from billing.live import StreamEntry
 from billing.money import PICOS_PER_NANO
-from billing.types import UsageEvent, event_day
+from billing.types import UsageEvent, event_time
 
 # Spools may bring events this late; older days may have been exported and dropped.
 DAYS_BACK = 35
@@ -26,7 +26,12 @@ class Arrival(NamedTuple):
     stream_id: str
     src: str
     event: UsageEvent
-    day: dt.date
+    created_at: dt.datetime  # the moment inside the event id, UTC
+
+    @property
+    def day(self) -> dt.date:
+        """The partition."""
+        return self.created_at.date()
 
 
 _decoder = msgspec.json.Decoder(UsageEvent)
@@ -45,7 +50,8 @@ def read(entry: StreamEntry, *, today: dt.date) -> Arrival:
     if usage.event_id.version != _UUID_VERSION:
         msg = f"event id {usage.event_id} is not a UUIDv7"
         raise BadEvent(msg)
-    day = _day_of(usage.event_id)
+    created_at = _time_of(usage.event_id)
+    day = created_at.date()
     if not today - dt.timedelta(days=DAYS_BACK) <= day <= today + dt.timedelta(days=DAYS_AHEAD):
         msg = f"event id {usage.event_id} is of {day}, too far from {today}"
         raise BadEvent(msg)
@@ -55,7 +61,7 @@ def read(entry: StreamEntry, *, today: dt.date) -> Arrival:
     if 2 * abs(usage.amount_picos - usage.amount_nanos * PICOS_PER_NANO) > PICOS_PER_NANO:
         msg = f"{usage.amount_picos} p$ do not round to {usage.amount_nanos} n$"
         raise BadEvent(msg)
-    return Arrival(entry.stream_id, entry.src, usage, day)
+    return Arrival(entry.stream_id, entry.src, usage, created_at)
 
 
 def _decode(event: bytes) -> UsageEvent:
@@ -79,9 +85,9 @@ def _without_zeros(value: Any) -> Any:
     return value
 
 
-def _day_of(event_id: uuid.UUID) -> dt.date:
+def _time_of(event_id: uuid.UUID) -> dt.datetime:
     try:
-        return event_day(event_id)
+        return event_time(event_id)
     except (OverflowError, ValueError) as error:
         msg = f"event id {event_id} has no calendar day"
         raise BadEvent(msg) from error

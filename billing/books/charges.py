@@ -1,7 +1,7 @@
 """What a batch of usage rows moves: the customers' charges, the providers' costs and the hourly sums."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from django.db import connection
@@ -49,16 +49,9 @@ ON CONFLICT (org_id, key_id, hour, model, provider) DO UPDATE SET
     output_tokens = rollup.output_tokens + excluded.output_tokens
 """
 
-# The rows' own days name the partitions; without them the batch would be looked for in every day there ever was.
-_DIFFERENCES = """
-WITH used AS (
-    SELECT org_id, sum(amount_nanos) AS nanos FROM billing_usageevent WHERE batch_id = %(batch)s AND day = ANY(%(days)s) GROUP BY org_id
-), moved AS (
-    SELECT org_id, sum(CASE code WHEN %(usage)s THEN amount_nanos ELSE -amount_nanos END) AS nanos
-    FROM billing_transfer WHERE batch_id = %(batch)s AND code IN (%(usage)s, %(back)s) GROUP BY org_id
-)
-SELECT org_id, coalesce(used.nanos, 0), coalesce(moved.nanos, 0) FROM used FULL JOIN moved USING (org_id)
-WHERE coalesce(used.nanos, 0) <> coalesce(moved.nanos, 0)
+_MOVED = """
+SELECT org_id, sum(CASE code WHEN %(usage)s THEN amount_nanos ELSE -amount_nanos END) FROM billing_transfer
+WHERE batch_id = %(batch)s AND code IN (%(usage)s, %(back)s) GROUP BY org_id
 """
 
 
@@ -125,16 +118,18 @@ def roll_up(rows: Iterable[UsageRow]) -> None:
             cursor.execute(_ROLL_UP, [list(column) for column in zip(*lines, strict=True)])
 
 
-def assert_balanced(rows: Iterable[UsageRow], *, batch_id: int) -> None:
-    """Compare, in the database, the rows of a batch with its transfers, organization by organization. Needs the batch's transaction.
+def assert_balanced(used_nanos: Mapping[int, int], *, batch_id: int) -> None:
+    """Compare what the usage table took in for each organization with what the transfers of the batch say. Needs its transaction.
 
     Raises: ledger.UnbalancedPosting; nothing may be committed then.
     """
     with connection.cursor() as cursor:
-        days = sorted({row.day for row in rows})
-        cursor.execute(_DIFFERENCES, {"batch": batch_id, "days": days, "usage": TransferCode.USAGE, "back": TransferCode.USAGE_RETURN})
-        for org_id, in_rows, in_transfers in cursor.fetchall():
-            msg = f"batch {batch_id}: organization {org_id} used {in_rows} n$, its transfers say {in_transfers} n$"
+        cursor.execute(_MOVED, {"batch": batch_id, "usage": TransferCode.USAGE, "back": TransferCode.USAGE_RETURN})
+        moved_nanos = {org_id: int(nanos) for org_id, nanos in cursor.fetchall()}
+    for org_id in used_nanos.keys() | moved_nanos.keys():
+        used, moved = used_nanos.get(org_id, 0), moved_nanos.get(org_id, 0)
+        if used != moved:
+            msg = f"batch {batch_id}: organization {org_id} used {used} n$, its transfers say {moved} n$"
             raise UnbalancedPosting(msg)
 
 

@@ -138,7 +138,7 @@ def _book(shard: int, batch: Sequence[Arrival]) -> tuple[list[live.Ack], Settled
             charged = charges.charge(rows, shard=shard, batch_id=batch_id)
             charges.roll_up(rows)
             UsageBatch.objects.create(pk=batch_id, shard=shard, events=len(rows), duplicates=duplicates, **charged._asdict())
-            charges.assert_balanced(rows, batch_id=batch_id)
+            charges.assert_balanced(insertion.used_nanos, batch_id=batch_id)
     acks = [
         live.Ack(
             stream_id=arrival.stream_id,

@@ -6,7 +6,7 @@ entry of an event that is booked (its charge is to be given back), or the true f
 """
 
 import datetime as dt
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from django.db import connection
 from psycopg import sql
 
 from billing.books.arrivals import Arrival
-from billing.types import UsageEvent, event_time
+from billing.types import UsageEvent
 
 # Columns that are not simply fields of UsageEvent come first.
 _FIELDS = tuple(name for name in UsageEvent.__struct_fields__ if name not in {"meters", "attempts"})
@@ -26,7 +26,8 @@ _names = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
 _STAGE = "CREATE TEMPORARY TABLE IF NOT EXISTS billing_usage_staging (LIKE billing_usageevent INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
 _COPY = sql.SQL("COPY billing_usage_staging ({}) FROM STDIN").format(_names)
 _INSERT = sql.SQL(
-    "INSERT INTO billing_usageevent ({0}) SELECT {0} FROM billing_usage_staging ON CONFLICT DO NOTHING RETURNING org_id, event_id"
+    "INSERT INTO billing_usageevent ({0}) SELECT {0} FROM billing_usage_staging "
+    "ON CONFLICT DO NOTHING RETURNING org_id, event_id, amount_nanos"
 ).format(_names)
 _BOOKED = """
 SELECT org_id, event_id, src, part, status, amount_nanos, amount_picos, cost_nanos, meters
@@ -46,7 +47,7 @@ class UsageRow(NamedTuple):
     event: UsageEvent
     part: int
     src: str
-    day: dt.date
+    created_at: dt.datetime
     meters_moved: dict[str, int]
 
 
@@ -61,26 +62,31 @@ class _Booked(NamedTuple):
 
 
 class Insertion(NamedTuple):
-    """What became of a batch. ``carried_nanos`` lists, by stream entry, how much of its charge is in the books under its name."""
+    """What became of a batch. ``carried_nanos`` lists, by stream entry, how much of its charge is in the books under its name.
+
+    ``used_nanos`` is what the table took in by organization, as the database tells it.
+    """
 
     rows: list[UsageRow]
     carried_nanos: dict[str, int]
+    used_nanos: Counter[int]
 
 
 def insert(arrivals: Sequence[Arrival], *, batch_id: int) -> Insertion:
     """Add what is new among the arrivals. Needs a transaction."""
     first: dict[EventKey, Arrival] = {}
     again = [arrival for arrival in arrivals if first.setdefault(_key(arrival), arrival) is not arrival]
-    candidates = [UsageRow(a.event, 0, a.src, a.day, a.event.meters) for a in first.values()]
-    new = _add(candidates, batch_id=batch_id)
+    candidates = [UsageRow(a.event, 0, a.src, a.created_at, a.event.meters) for a in first.values()]
+    used: Counter[int] = Counter()
+    new = _add(candidates, batch_id=batch_id, used=used)
     rows = [row for row in candidates if (row.event.org_id, row.event.event_id) in new]
     carried = {row.src: row.event.amount_nanos for row in rows}
     again = [arrival for key, arrival in first.items() if key not in new] + again
     if again:
         late = _late_rows(again, carried)
-        _add(late, batch_id=batch_id)
+        _add(late, batch_id=batch_id, used=used)
         rows += late
-    return Insertion(rows, carried)
+    return Insertion(rows, carried, used)
 
 
 def _late_rows(again: list[Arrival], carried: dict[str, int]) -> list[UsageRow]:
@@ -111,7 +117,7 @@ def _difference(arrival: Arrival, expired: _Booked) -> UsageRow:
         cost_nanos=arrival.event.cost_nanos - expired.cost_nanos,
     )
     moved = {name: event.meters.get(name, 0) - expired.meters.get(name, 0) for name in event.meters.keys() | expired.meters.keys()}
-    return UsageRow(event, 1, arrival.src, arrival.day, moved)
+    return UsageRow(event, 1, arrival.src, arrival.created_at, moved)
 
 
 def _key(arrival: Arrival) -> EventKey:
@@ -131,7 +137,8 @@ def _find(arrivals: list[Arrival]) -> defaultdict[EventKey, list[_Booked]]:
         return booked
 
 
-def _add(rows: list[UsageRow], *, batch_id: int) -> set[EventKey]:
+def _add(rows: list[UsageRow], *, batch_id: int, used: Counter[int]) -> set[EventKey]:
+    """Insert rows, add what went in to ``used`` by organization, and return whose rows were new."""
     if not rows:
         return set()
     with connection.cursor() as cursor:
@@ -141,18 +148,21 @@ def _add(rows: list[UsageRow], *, batch_id: int) -> set[EventKey]:
             for values in _values(rows, batch_id):
                 copy.write_row(values)
         cursor.execute(_INSERT)
-        return set(cursor.fetchall())
+        inserted = cursor.fetchall()
+    for org_id, _, amount_nanos in inserted:
+        used[org_id] += amount_nanos
+    return {(org_id, event_id) for org_id, event_id, _ in inserted}
 
 
 def _values(rows: Iterable[UsageRow], batch_id: int) -> Iterable[tuple[Any, ...]]:
     encode = msgspec.json.encode
-    for event, part, src, day, _ in rows:
+    for event, part, src, created_at, _ in rows:
         yield (
-            day,
+            created_at.date(),
             part,
             src,
             batch_id,
-            event_time(event.event_id),
+            created_at,
             encode(event.meters).decode(),
             encode(event.attempts).decode(),
             *_fields_of(event),
