@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from gateway.dialects.chat_client import ChatClient
-from gateway.dialects.client import ClientDialect
+from gateway.dialects.client_registry import CLIENT_DIALECTS, MESSAGES
 from gateway.relay.catalog import CatalogView
 from gateway.relay.catalog_api import CatalogApi
 from gateway.relay.config import RelayConfig
@@ -14,9 +13,7 @@ from gateway.relay.flow import ChatFlow
 
 _log = logging.getLogger(__name__)
 _Handler = Callable[[Exchange], Awaitable[None]]
-_DIALECTS: dict[str, ClientDialect] = {
-    "/api/v1/chat/completions": ChatClient(),
-}
+_COUNT_TOKENS = "/api/v1/messages/count_tokens"
 _CORS = (
     (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
     (b"access-control-allow-headers", b"*, authorization"),
@@ -34,7 +31,8 @@ class RelayApp:
         self._catalog = CatalogApi(self._current_view, flow.authenticate)
         self._routes: dict[str, Mapping[str, _Handler]] = {
             **self._catalog.routes,
-            **{path: {"POST": self._generate} for path in _DIALECTS},
+            **{path: {"POST": self._generate} for path in CLIENT_DIALECTS},
+            _COUNT_TOKENS: {"POST": self._count_tokens},
         }
 
     @property
@@ -68,7 +66,7 @@ class RelayApp:
         methods = self._routes.get(path) or self._catalog.find(path)
         if methods is None:
             raise NotFound(f"There is nothing at {exchange.path}", remedy="The API lives under /api/v1.")
-        dialect = _DIALECTS.get(path)
+        dialect = CLIENT_DIALECTS.get(path.removesuffix("/count_tokens"))
         if dialect is not None:
             exchange.encode_error = dialect.encode_error
         handler = methods.get(exchange.method)
@@ -88,5 +86,8 @@ class RelayApp:
             raise Unavailable("The catalog is not loaded yet.", retry_after_s=1)
         return self.view
 
+    async def _count_tokens(self, exchange: Exchange) -> None:
+        await self._flow.count_tokens(exchange, self._current_view(), MESSAGES)
+
     async def _generate(self, exchange: Exchange) -> None:
-        await self._flow.serve(exchange, self._current_view(), _DIALECTS[exchange.path.rstrip("/")])
+        await self._flow.serve(exchange, self._current_view(), CLIENT_DIALECTS[exchange.path.rstrip("/")])
