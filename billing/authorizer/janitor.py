@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -17,7 +16,6 @@ from accounts.types import InvalidKey
 from billing.authorizer.connection import MoneyStoreDown, MoneyStoreError
 from billing.authorizer.loader import ScopeLoader
 from billing.authorizer.spool import Segment, Spool, SpoolRecord
-from billing.types import event_day
 
 logger = logging.getLogger(__name__)
 
@@ -119,9 +117,9 @@ class Janitor:
             if record.gone_s is None:
                 self._repeat_one(record, late=False)
         gone = [record for record in due if record.gone_s is not None]
-        booked = await self._booked(gone)
+        unbooked = await self._unbooked(gone)
         for record in gone:
-            if record.event in booked:
+            if record.event not in unbooked:
                 self._spool.forget(record.event)
             elif record.gone_s is not None and now_s - record.gone_s >= self._late_after_s:
                 self._repeat_one(record, late=True)
@@ -154,9 +152,9 @@ class Janitor:
 
     async def _review_one(self, segment: Segment) -> None:
         records = await self._spool.read(segment)
-        booked = await self._booked(records)
-        unbooked = [record for record in records if record.event not in booked]
-        for event in booked & self._spool.unsettled.keys():
+        missing = await self._unbooked(records)
+        unbooked = [record for record in records if record.event in missing]
+        for event in self._spool.unsettled.keys() & {record.event for record in records} - missing:
             self._spool.forget(event)
         if not unbooked:
             segment.is_booked = True
@@ -176,10 +174,8 @@ class Janitor:
                 self._spool.claim(record, is_gone=True)
         self._wake.set()
 
-    async def _booked(self, records: Sequence[SpoolRecord]) -> set[str]:
-        booked: set[str] = set()
+    async def _unbooked(self, records: Sequence[SpoolRecord]) -> set[str]:
+        unbooked: set[str] = set()
         for start in range(0, len(records), _BOOKED_CHUNK):
-            asked = [(r.org_id, uuid.UUID(hex=r.event)) for r in records[start : start + _BOOKED_CHUNK]]
-            found = await self._loader.booked([(org_id, event_id, event_day(event_id)) for org_id, event_id in asked])
-            booked |= {event_id.hex for event_id in found}
-        return booked
+            unbooked |= await self._loader.unbooked([(r.org_id, r.event) for r in records[start : start + _BOOKED_CHUNK]])
+        return unbooked

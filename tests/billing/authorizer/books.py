@@ -1,6 +1,5 @@
 """A model of the books, small enough to be obviously right: what was granted, what was booked, by event id."""
 
-import datetime as dt
 import uuid
 from collections.abc import Sequence
 
@@ -86,10 +85,10 @@ class ModelLoader:
         args = (self._connection.run_id, epoch, "absent", f"k:{key_id}", 1, "", "", 0, "", spent, now.day, 0, now.week, 0, now.month, 0)
         await self._connection.run_script(PUT_KEY_SCOPE, [keys.epoch, f"{keys.scope}{key_id}", keys.known], args)
 
-    async def booked(self, events: Sequence[tuple[int, uuid.UUID, dt.date]]) -> set[uuid.UUID]:
+    async def unbooked(self, events: Sequence[tuple[int, str]]) -> set[str]:
         self._ask()
-        good = {event for (event, part), row in self._books.rows.items() if part == 1 or row[4] != "expired"}
-        return good & {event for _, event, _ in events}
+        good = {event.hex for (event, part), row in self._books.rows.items() if part == 1 or row[4] != "expired"}
+        return {event for _, event in events} - good
 
     def _ask(self) -> None:
         self._books.reads += 1

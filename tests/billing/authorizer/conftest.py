@@ -21,7 +21,7 @@ def shard(money_store: redis.Redis) -> Shard:
 
 
 @pytest.fixture
-async def connection(money_store: redis.Redis) -> AsyncIterator[MoneyConnection]:  # noqa: ARG001 -- empty by then
+async def connection(money_store: redis.Redis) -> AsyncIterator[MoneyConnection]:
     """Return a connection to the money store."""
     connection = MoneyConnection(os.environ["REDIS_URL"], timeout_s=2.0)
     await connection.start()

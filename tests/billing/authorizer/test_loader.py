@@ -1,7 +1,6 @@
 """The loader against the real books."""
 
 import asyncio
-import datetime as dt
 import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-async def pool(organization: Any) -> AsyncIterator[AsyncConnectionPool[Any]]:  # noqa: ARG001 -- the database is set up by then
+async def pool(organization: Any) -> AsyncIterator[AsyncConnectionPool[Any]]:
     async with AsyncConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=4, open=False) as pool:
         yield pool
 
@@ -115,7 +114,7 @@ async def test_a_key_of_another_organization_is_unknown(organization: Any, make_
         await take(holds, 0, caller=Caller(key_hash="", key_id=caller.key_id, org_id=caller.org_id + 1, shard=caller.shard))
 
 
-async def test_booked_tells_which_events_the_books_have(
+async def test_unbooked_tells_which_events_the_books_do_not_have(
     organization: Any, make_key: Callable[..., Any], holds: Holds, pool: AsyncConnectionPool[Any], connection: MoneyConnection
 ) -> None:
     caller = await prepare(organization, make_key, granted=1_000)
@@ -125,18 +124,18 @@ async def test_booked_tells_which_events_the_books_have(
     await asyncio.to_thread(live.reap_expired, shard=caller.shard)
     await sync_to_async(settlement.settle_shard)(shard=organization.shard)
     loader = ScopeLoader(pool, connection)
-    today = dt.datetime.now(dt.UTC).date()
-    asked = [(caller.org_id, hold.event_id, today) for hold in (booked, expired, waiting)]
-    assert await loader.booked(asked) == {booked.event_id}
-    assert await loader.booked([]) == set()
+    asked = [(caller.org_id, hold.event) for hold in (booked, expired, waiting)]
+    assert await loader.unbooked(asked) == {expired.event, waiting.event}
+    assert await loader.unbooked([(caller.org_id + 1, booked.event)]) == {booked.event}
+    assert await loader.unbooked([]) == set()
     holds._janitor._late_after_s = 0.0
     holds.settle(expired, event_of(expired, 20))
     for _ in range(50):
         await asyncio.sleep(0.1)
         await sync_to_async(settlement.settle_shard)(shard=organization.shard)
-        if expired.event_id in await loader.booked(asked):
+        if expired.event not in await loader.unbooked(asked):
             break
-    assert await loader.booked(asked) == {booked.event_id, expired.event_id}
+    assert await loader.unbooked(asked) == {waiting.event}
     assert live.read_balance(org_id=organization.pk, shard=organization.shard)[:3] == (810, 100, 0)
 
 
