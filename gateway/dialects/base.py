@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from billing.money import usd_text
-from catalog.types import EndpointSpec, ProviderSpec, Usage
+from catalog.types import EndpointSpec, ModelType, ProviderSpec, Usage
 from gateway.relay.sse import SseEvent
 
 Json = dict[str, Any]
@@ -65,6 +65,7 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     """
 
     body: Json
+    kind: ModelType = "chat"  # the type of model that answers
     model: str | None = None
     models: tuple[str, ...] = ()
     stream: bool = False

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from catalog.types import ModelType
 from gateway.dialects.base import ChatRequest, Json, chat_usage
 from gateway.dialects.chat_completions import decode_request
 from gateway.dialects.client import Closing, Head, StreamEncoder
@@ -60,7 +59,6 @@ class ChatClient:
     """POST /api/v1/chat/completions."""
 
     api_type = "completions"
-    kind: ModelType = "chat"
     shows_failed_finish = True
 
     def decode_request(self, data: bytes) -> ChatRequest:

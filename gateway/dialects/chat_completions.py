@@ -47,7 +47,11 @@ _BOM = b"\xef\xbb\xbf"
 
 def decode_request(data: bytes) -> ChatRequest:
     """Read a client's body. Raises: InvalidRequest with the field and what it must be."""
-    body = parse_json(data)
+    return read_request(parse_json(data), has_extras=any(mark in data for mark in _EXTRA_MARKS))
+
+
+def read_request(body: Any, *, has_extras: bool) -> ChatRequest:
+    """Check a parsed body; ``has_extras`` says that some message may have what not every host takes. Raises: InvalidRequest."""
     typed = check_body(body)
     request = ChatRequest(
         body=body,
@@ -62,7 +66,7 @@ def decode_request(data: bytes) -> ChatRequest:
         user=typed.user or "",
         session_id=typed.session_id or "",
         metadata=typed.metadata or {},
-        has_extras=any(mark in data for mark in _EXTRA_MARKS),
+        has_extras=has_extras,
     )
     measure(request, typed)
     return request

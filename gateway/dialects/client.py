@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from catalog.types import ModelType, Usage
+from catalog.types import Usage
 from gateway.dialects.base import ChatRequest, Json
 from gateway.relay.sse import KEEPALIVE
 
@@ -61,12 +61,11 @@ class StreamEncoder(ABC):
 class ClientDialect(Protocol):
     """One client wire format. A dialect has no state, so one object serves all.
 
-    ``api_type`` is the word on the receipt, ``kind`` the type of model that answers. ``shows_failed_finish`` says whether a whole answer
-    can say that it ended in an error; where it cannot, the client gets an error instead.
+    ``api_type`` is the word on the receipt. ``shows_failed_finish`` says whether a whole answer can say that it ended in an error; where it
+    cannot, the client gets an error instead.
     """
 
     api_type: str
-    kind: ModelType
     shows_failed_finish: bool
 
     def decode_request(self, data: bytes) -> ChatRequest:

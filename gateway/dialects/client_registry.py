@@ -2,6 +2,8 @@
 
 from gateway.dialects.chat_client import ChatClient
 from gateway.dialects.client import ClientDialect
+from gateway.dialects.completions_client import CompletionsClient
+from gateway.dialects.embeddings_client import EmbeddingsClient
 from gateway.dialects.messages_client import MessagesClient
 from gateway.dialects.responses_client import ResponsesClient
 
@@ -9,6 +11,8 @@ MESSAGES = MessagesClient()
 
 CLIENT_DIALECTS: dict[str, ClientDialect] = {
     "/api/v1/chat/completions": ChatClient(),
+    "/api/v1/completions": CompletionsClient(),
+    "/api/v1/embeddings": EmbeddingsClient(),
     "/api/v1/messages": MESSAGES,
     "/api/v1/responses": ResponsesClient(),
 }

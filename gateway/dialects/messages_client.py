@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from catalog.types import ModelType
 from gateway.dialects.base import ChatRequest, Json
 from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.chat_schema import ChatBody, Message, measure
@@ -290,7 +289,6 @@ class MessagesClient:
     """POST /api/v1/messages."""
 
     api_type = "completions"
-    kind: ModelType = "chat"
     shows_failed_finish = False
 
     def decode_request(self, data: bytes) -> ChatRequest:

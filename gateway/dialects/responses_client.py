@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from catalog.types import ModelType
 from gateway.dialects.base import ChatRequest, InvalidRequest, Json
 from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.chat_schema import ChatBody, Message, measure
@@ -239,7 +238,6 @@ class ResponsesClient:
     """POST /api/v1/responses."""
 
     api_type = "completions"
-    kind: ModelType = "chat"
     shows_failed_finish = True
 
     def decode_request(self, data: bytes) -> ChatRequest:

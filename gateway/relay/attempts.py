@@ -41,7 +41,7 @@ class Call:
 def prepare_call(generation: Generation, candidate: Candidate) -> Call:
     """Return what is sent to the candidate, in its dialect. Raises: InvalidRequest for what that dialect cannot express."""
     spec, host = candidate.host.spec, candidate.host
-    dialect = dialect_for(spec.dialect)
+    dialect = dialect_for(spec.dialect, generation.request.kind)
     plan, request = generation.plan, generation.request
     if request.opaque and spec.dialect != request.native_dialect:
         raise InvalidRequest(f"{request.opaque} can only be sent to providers that speak the same wire format.", request.opaque)

@@ -45,7 +45,9 @@ def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
         + request.message_count * _TOKENS_PER_MESSAGE
         + _TOKENS_OVERHEAD
     )
-    return min(bound, endpoint.context_length) if endpoint.context_length else bound
+    # Each input of an embedding has the whole window to itself.
+    windows = request.message_count if request.kind == "embedding" else 1
+    return min(bound, windows * endpoint.context_length) if endpoint.context_length else bound
 
 
 def bound_nanos(request: ChatRequest, endpoint: EndpointSpec, *, prompt_tokens: int, output_tokens: int) -> int:
@@ -73,7 +75,9 @@ def plan_hold(request: ChatRequest, endpoint: EndpointSpec, *, default_output_to
     prompt = prompt_tokens_max(request, endpoint)
     limit = endpoint.max_output_tokens or endpoint.context_length or default_output_tokens * 4
     cap = None
-    if request.max_tokens is not None:
+    if request.kind == "embedding":
+        output = 0
+    elif request.max_tokens is not None:
         output = min(request.max_tokens, limit)
     elif request.stream:
         output = min(default_output_tokens, limit)

@@ -121,6 +121,7 @@ class ChatFlow:
         return find_route(
             view,
             names=tuple(dict.fromkeys(names)),
+            kind=request.kind,
             wish=read_preferences(request.provider),
             body=request.body,
             max_tokens=request.max_tokens,

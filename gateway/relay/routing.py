@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from billing.money import NotAnAmount, nanos_from_usd
+from catalog.types import ModelType
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.errors import BadRequest, NoEndpoint, availability
 from gateway.relay.health import EndpointHealth
@@ -22,7 +23,8 @@ _NOT_PARAMETERS = frozenset(
     {
         *("messages", "prompt", "model", "models", "provider", "route", "stream", "stream_options", "n", "user", "metadata", "session_id"),
         *("trace", "debug", "usage", "plugins", "transforms", "preset", "service_tier", "cache_control", "prompt_cache_key"),
-        *("prompt_cache_options", "modalities", "max_tokens", "max_completion_tokens", "stop", "image_config"),
+        *("prompt_cache_options", "modalities", "max_tokens", "max_completion_tokens", "stop", "image_config", "input", "encoding_format"),
+        *("input_type",),
     },
 )
 _PARAMETER_NAMES = {"reasoning_effort": "reasoning", "functions": "tools", "function_call": "tool_choice"}
@@ -220,6 +222,7 @@ def find_route(
     view: CatalogView,
     *,
     names: tuple[str, ...],
+    kind: ModelType,
     wish: Preferences,
     body: dict[str, Any],
     max_tokens: int | None,
@@ -239,11 +242,12 @@ def find_route(
             unknown.append(name)
             continue
         model, suffix = found
-        if model.type != "chat":
+        if model.type != kind:
             raise BadRequest(
-                f"{name} is a {model.type} model and cannot answer chat completions",
+                f"{name} is a model of type {model.type}; this path needs one of type {kind}",
                 availability=availability("wrong_endpoint", retryable=False, models=names),
-                remedy="Choose a chat model; GET /api/v1/models lists them.",
+                metadata={"param": "model"},
+                remedy=f"Choose a model of type {kind}; GET /api/v1/models lists them.",
             )
         one = order_endpoints(
             view.candidates[model.id],

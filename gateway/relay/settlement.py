@@ -11,7 +11,7 @@ from billing.authorizer.holds import Holds
 from billing.money import nanos_from_picos
 from billing.types import UsageEvent
 from catalog.pricing import PROMPT_METERS, Cost, UnpricedMeter, cost
-from catalog.types import RateCard, Usage
+from catalog.types import ModelType, RateCard, Usage
 from gateway.dialects.client import Closing
 from gateway.relay.catalog import Candidate
 from gateway.relay.estimate import estimated_tokens
@@ -36,11 +36,14 @@ class Bill:
         return Closing(self.usage, self.amount_nanos, self.prompt_nanos, service_tier, stop_sequence)
 
 
-def is_free_of_charge(outcome: Outcome, usage: Usage) -> bool:
-    """A request that ended in an error, or gave neither an output token nor a finish reason, costs the customer nothing."""
+def is_free_of_charge(outcome: Outcome, usage: Usage, kind: ModelType = "chat") -> bool:
+    """A request that ended in an error, or gave neither an output token nor a finish reason, costs the customer nothing.
+
+    Embeddings have neither by nature; an answer that has vectors is a success.
+    """
     if outcome.status == "error" or outcome.finish_reason == "error":
         return True
-    return usage.completion_tokens == 0 and not outcome.finish_reason
+    return kind == "chat" and usage.completion_tokens == 0 and not outcome.finish_reason
 
 
 def estimate_usage(generation: Generation, output_chars: int) -> Usage:
@@ -81,7 +84,7 @@ def price(generation: Generation, candidate: Candidate) -> Bill:
     endpoint = candidate.endpoint
     paid = _priced(endpoint.cost, usage, outcome.service_tier, at, endpoint.id)
     provider_nanos = 0 if candidate.host.simulated else paid.nanos
-    if endpoint.is_free or is_free_of_charge(outcome, usage):
+    if endpoint.is_free or is_free_of_charge(outcome, usage, generation.request.kind):
         return Bill(usage, 0, 0, 0, provider_nanos)
     charge = paid if candidate.is_at_cost else _priced(endpoint.price, usage, outcome.service_tier, at, endpoint.id)
     prompt_picos = sum(line.picos for line in charge.lines if line.meter in PROMPT_METERS)

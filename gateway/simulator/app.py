@@ -1,7 +1,8 @@
 """The simulated provider, an ASGI application: ``uvicorn gateway.simulator.app:app``.
 
 Paths may begin with ``/p/<provider>``, which sets pace and the words of the answer:
-POST …/chat/completions (OpenAI), …/messages (Anthropic), …/models/{model}:generateContent and :streamGenerateContent (Gemini);
+POST …/chat/completions and …/embeddings (OpenAI), …/messages (Anthropic), …/models/{model}:generateContent, :streamGenerateContent and
+:batchEmbedContents (Gemini);
 GET …/models, /healthz, /stats. Every answer says ``x-tollway-simulated: 1``. What it can be told to do wrong: ``directives``.
 """
 
@@ -13,6 +14,7 @@ import msgspec
 from gateway.simulator.anthropic_wire import AnthropicWire
 from gateway.simulator.delivery import ClientGone, Delivery, Receive, Send, Stats
 from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, parse_directives
+from gateway.simulator.embeddings_wire import GeminiEmbeddingsWire, OpenAiEmbeddingsWire, embed
 from gateway.simulator.gemini_wire import GeminiWire
 from gateway.simulator.openai_wire import OpenAiWire
 from gateway.simulator.profiles import profile_of
@@ -22,11 +24,12 @@ from gateway.simulator.wire import BadBody, Wire, encode_json
 BODY_MAX_BYTES = 64 * 1024 * 1024
 
 _PATH = re.compile(r"^(?:/p/(?P<slug>[A-Za-z0-9._-]+))?(?P<rest>/.*)$")
-_GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent)$")
+_GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent|batchEmbedContents)$")
 _MARK = (b"x-tollway-simulated", b"1")
 _JSON_HEADERS = [(b"content-type", b"application/json"), _MARK]
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), _MARK]
 _OPENAI, _ANTHROPIC, _GOOGLE = OpenAiWire(), AnthropicWire(), GeminiWire()
+_OPENAI_EMBEDDINGS, _GOOGLE_EMBEDDINGS = OpenAiEmbeddingsWire(_OPENAI), GeminiEmbeddingsWire(_GOOGLE)
 _decode_json = msgspec.json.Decoder().decode
 _IMPATIENT_STATUSES = (429, 503, 529)
 
@@ -87,7 +90,7 @@ class Simulator:
             retry = [(b"retry-after", str(wait_s).encode())] if wait_s is not None else []
             await delivery.whole(status, [*_JSON_HEADERS, *retry], encode_json(wire.error(status, f"Simulated failure {status}.")))
             return
-        reply = make_reply(request, slug=slug, directives=directives, cache=self._cache)
+        reply = embed(request) if request.inputs else make_reply(request, slug=slug, directives=directives, cache=self._cache)
         if request.stream:
             await delivery.stream(
                 _STREAM_HEADERS, wire.frames(reply, request, directives=directives), wire.error_frame("Simulated error in the stream.")
@@ -123,7 +126,11 @@ def _route(path: str) -> tuple[Wire | None, str, bool]:
         return _OPENAI, "", False
     if path.endswith("/messages"):
         return _ANTHROPIC, "", False
+    if path.endswith("/embeddings"):
+        return _OPENAI_EMBEDDINGS, "", False
     match = _GEMINI.search(path)
+    if match and match["method"] == "batchEmbedContents":
+        return _GOOGLE_EMBEDDINGS, match["model"], False
     if match:
         return _GOOGLE, match["model"], match["method"] == "streamGenerateContent"
     return None, "", False

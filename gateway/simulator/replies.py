@@ -46,6 +46,9 @@ class SimRequest(msgspec.Struct, kw_only=True):
     stream: bool = False
     include_usage: bool = False
     control: str = ""  # the words of metadata.simulate
+    inputs: tuple[str, ...] = ()  # of an embedding; nothing else is asked then
+    dimensions: int = 0
+    is_base64: bool = False
 
 
 class SimCall(msgspec.Struct):
@@ -94,6 +97,8 @@ class SimReply(msgspec.Struct, kw_only=True):
     model: str
     choices: list[SimChoice]
     usage: SimUsage
+    vectors: list[list[float]] = []
+    is_base64: bool = False
 
 
 class PrefixCache:

@@ -32,6 +32,7 @@ from gateway.relay.plane import DataPlane
 from tests.factories.people import OrganizationFactory, UserFactory
 
 PROMPT_PICOS, COMPLETION_PICOS = 2_500_000, 10_000_000  # $2.50 and $10 per million tokens
+EMBED_PICOS = 20_000  # $0.02 per million tokens
 
 
 class ServerThread:
@@ -79,6 +80,7 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
     paid = RateCard(rates={"input_tokens": PROMPT_PICOS, "output_tokens": COMPLETION_PICOS, "cache_read_tokens": 250_000})
     dear = RateCard(rates={"input_tokens": 4 * PROMPT_PICOS, "output_tokens": 4 * COMPLETION_PICOS})
     free = RateCard(rates={"input_tokens": 0, "output_tokens": 0})
+    embed = RateCard(rates={"input_tokens": EMBED_PICOS})
     hosts = {
         "alpha": ("chat_completions", f"{simulator_url}/p/alpha/v1"),
         "beta": ("chat_completions", f"{simulator_url}/p/beta/v1"),
@@ -98,6 +100,8 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "test/free": {"alpha": free},
         "test/shaky": {"dead": paid, "beta": dear},
         "test/dead": {"dead": paid},
+        "test/embed": {"alpha": embed, "beta": embed},
+        "test/gem-embed": {"gem": embed},
     }.items():
         names = []
         for slug, card in cards.items():
@@ -124,7 +128,7 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
             canonical_slug=model_id,
             name=model_id,
             author="test",
-            type="chat",
+            type="embedding" if "embed" in model_id else "chat",
             description="A model for tests.",
             created_s=1_700_000_000,
             context_length=200_000,
@@ -134,14 +138,9 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
             supported_parameters=("temperature", "tools"),
             endpoints=tuple(names),
         )
-    models["test/embed"] = dataclasses_replace(models["test/chat"], id="test/embed", type="embedding")
     return Snapshot(
         version=1, published_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), models=models, endpoints=endpoints, providers=providers, aliases={}
     )
-
-
-def dataclasses_replace(model: ModelSpec, **changes: Any) -> ModelSpec:
-    return msgspec.structs.replace(model, **changes)
 
 
 @dataclasses.dataclass
