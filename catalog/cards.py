@@ -24,6 +24,7 @@ UNIT_NAMES: Final[Mapping[str, str]] = {
     "page": "pages",
     "image": "images",
 }
+_CACHE_METERS: Final = frozenset({"cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"})
 _TOKENS_PER_PRICE: Final = 1_000_000
 _MINUTES_PER_DAY: Final = 1_440
 # $1,000 per million tokens is four times the dearest known price; more is a unit mistaken.
@@ -143,14 +144,20 @@ class _Parts(NamedTuple):
     services: dict[str, dict[str, int]]
 
 
+def _with_cache(rates: Mapping[str, int], tier: Mapping[str, int]) -> dict[str, int]:
+    """Return the rates of a tier with the cache prices that it leaves out although input rises: they rise in proportion."""
+    return {**tier, **{meter: rate for meter, rate in _with_followers(rates, tier).items() if meter in _CACHE_METERS}}
+
+
 def _read_parts(entry: PriceEntry) -> _Parts:
-    tiers = tuple(PriceTier(tier.above_prompt_tokens, _token_rates(tier.usd_per_million_tokens)) for tier in entry.tiers)
+    base = _token_rates(entry.usd_per_million_tokens)
+    tiers = tuple(PriceTier(tier.above_prompt_tokens, _with_cache(base, _token_rates(tier.usd_per_million_tokens))) for tier in entry.tiers)
     edges = [tier.min_prompt_tokens for tier in tiers]
     if edges != sorted(set(edges)) or any(edge <= 0 for edge in edges):
         msg = f"the edges of the tiers must be positive and grow: {edges}"
         raise BadPrice(msg)
     return _Parts(
-        rates={**_token_rates(entry.usd_per_million_tokens), **_unit_rates(entry.usd_per_unit)},
+        rates={**base, **_unit_rates(entry.usd_per_unit)},
         tiers=tiers,
         windows=tuple(window for named in entry.time_windows for window in _windows(named)),
         services={name: _token_rates(tier.usd_per_million_tokens) for name, tier in entry.service_tiers.items()},

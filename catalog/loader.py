@@ -20,7 +20,7 @@ from catalog.prices import Timeline, WantedPrice, append_changes
 # What happens, how much of it is done, and out of how much.
 Progress = Callable[[str, int, int], None]
 
-_READING: Final = 1  # grows when unchanged files have to be read again because this code reads them differently
+_READING: Final = 2  # grows when unchanged files have to be read again because this code reads them differently
 _STEPS: Final = 5
 # Not the files' to say once the row is there.
 _OWN_FIELDS: Final = frozenset({"id", "origin", "enabled", "withdrawn_at", "base_url_override", "allow_private_address"})

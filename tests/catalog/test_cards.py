@@ -105,6 +105,16 @@ def test_a_scheduled_change_takes_what_depends_on_it_along() -> None:
     assert later.rates == {
         "input_tokens": 2_000_000, "output_tokens": 4_000_000, "audio_input_tokens": 3_000_000, "cache_read_tokens": 50_000,
     }  # fmt: skip
-    assert later.tiers[0].rates == {"input_tokens": 6_000_000}
+    assert later.tiers[0].rates == {"input_tokens": 6_000_000, "cache_read_tokens": 150_000}
     assert later.service_tiers["flex"].rates["input_tokens"] == 1_000_000
     assert later.service_tiers["flex"].rates["output_tokens"] == 2_000_000
+
+
+def test_cache_prices_that_a_tier_leaves_out_rise_with_its_input_and_nothing_else_does() -> None:
+    [(_, card)] = make_timeline(
+        entry(
+            usd_per_million_tokens={"input": "0.1", "output": "0.5", "cache_read": "0.01", "cache_write_1h": "0.2", "audio_input": "1"},
+            tiers=[{"above_prompt_tokens": 100_000, "usd_per_million_tokens": {"input": "0.5", "cache_read": "0.04"}}],
+        ),
+    )
+    assert card.tiers[0].rates == {"input_tokens": 500_000, "cache_read_tokens": 40_000, "cache_write_1h_tokens": 1_000_000}

@@ -1,0 +1,1 @@
+"""Fresh prices from elsewhere, compared with ours: read, diff, review, apply."""
