@@ -20,7 +20,7 @@ run: $(STAMP) ## Start everything: database, money store, web, workers, a small 
 	@exec $(BIN)/python -m gateway.local
 
 test: $(STAMP) ## Run every test on engines of its own
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: $(STAMP) ## Format, lint, types, import contracts, templates, migrations, tests
 	@$(MAKE) --no-print-directory lint test

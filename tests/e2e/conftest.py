@@ -23,7 +23,7 @@ _START_TIMEOUT_S = 60
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while it is open, no test of the process can run an event loop of its own
 def browser() -> Iterator[Browser]:
     """Return Chromium: Debian's, else Playwright's own; without one the tests are skipped, and say so."""
     with sync_playwright() as playwright:
