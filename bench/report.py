@@ -63,8 +63,9 @@ def _goals(figures: Figures) -> str:
         rows.append(_at_most("added at a fifth of that, p50", fifth.p50_ms - direct.p50_ms, _ADDED_P50_MS, "ms"))
         rows.append(_at_most("added at a fifth of that, p99", fifth.p99_ms - direct.p99_ms, _ADDED_P99_MS, "ms"))
     rows.append(_at_least("chunks relayed/s per process", relayed, _CHUNKS_PER_S))
-    if figures.books:
+    if figures.books and figures.books.settled_per_s:
         rows.append(_at_least("events settled/s by the Celery worker", figures.books.settled_per_s, _SETTLED_PER_S))
+    if figures.books:
         verdict = "yes" if figures.books.agree else "no"
         rows.append(f"| one receipt per answer, ledger balances | exactly | {verdict} | {verdict} |")
     rows.append(_at_most("memory of the process after the run", figures.rss_after_mib, _MEMORY_MIB, "MiB"))
@@ -145,14 +146,14 @@ def _books(figures: Figures, books: Books | None) -> str:
         return ""
     verdict = "balance" if books.verify_exit == 0 else f"**do not balance**: {books.verify_says}"
     cut = f" (wrk leaves up to {books.cut_off} answers unread when it stops; they are charged all the same)" if books.cut_off else ""
+    speed = f"at {books.settled_per_s:,.0f} events/s" if books.settled_per_s else "in one batch, too few to time"
     return (
         f"Resident memory of the worker: {figures.rss_before_mib:.0f} MiB after the warm-up, "
         f"{figures.rss_after_mib:.0f} MiB after {books.receipts:,} requests.\n\n"
         f"Clients read {books.answers:,} answers to their end; PostgreSQL has {books.receipts:,} receipts{cut}. They come to "
         f"{books.charged_nanos:,} nanos; all whole answers cost the same ({books.distinct_amounts} distinct amount). "
         f"`verify_ledger`: the books {verdict}.\n\n"
-        f"A backlog of {books.backlog:,} events, let grow while the Celery worker was stopped, was booked at "
-        f"{books.settled_per_s:,.0f} events/s."
+        f"A backlog of {books.backlog:,} events, let grow while the Celery worker was stopped, was booked {speed}."
     )
 
 
