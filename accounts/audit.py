@@ -15,6 +15,8 @@ Action = Literal[
     "api_key.deleted",
     "provider.added",
     "provider.updated",
+    "markup.created",
+    "markup.ended",
 ]
 
 

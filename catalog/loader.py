@@ -14,6 +14,7 @@ from django.utils import timezone
 from catalog.cards import BadPrice, make_timeline
 from catalog.files import DATA_DIR, BadDataFiles, DataFiles, EndpointEntry, ModelEntry, ModelsFile, ProviderFile, digest_files, read_files
 from catalog.locks import hold_catalog_lock
+from catalog.markup_rules import read_book
 from catalog.models import AgreementLevel, CatalogLoad, Endpoint, Model, Origin, Provider
 from catalog.prices import Timeline, WantedPrice, append_changes
 
@@ -242,7 +243,7 @@ def load_catalog(
         }
         endpoints = _write_rows(Endpoint, rows, now=moment)
         progress("prices", 4, _STEPS)
-        versions = append_changes(_wanted_prices(files, timelines), markup_basis_points=markup, now=moment)
+        versions = append_changes(_wanted_prices(files, timelines), markups=read_book(default_basis_points=markup), now=moment)
         summary = LoadSummary(digest, skipped=False, providers=providers, models=models, endpoints=endpoints, price_versions=versions)
         CatalogLoad.objects.create(
             digest=digest,

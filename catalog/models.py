@@ -125,6 +125,47 @@ class Endpoint(CatalogRow):
         return self.slug
 
 
+class MarkupRule(models.Model):
+    """What is added to the provider's price of everything that the rule names. Ended, never deleted: price versions name it."""
+
+    class Scope(models.TextChoices):
+        """What a rule can name, from the general to the specific; markup.py has the order."""
+
+        GLOBAL = "global", "Everything"
+        PROVIDER = "provider", "Provider"
+        AUTHOR = "author", "Author"
+        MODEL = "model", "Model"
+        ENDPOINT = "endpoint", "Endpoint"
+        PLAN = "plan", "Plan"
+        ORGANIZATION = "organization", "Organization"
+
+    scope = models.CharField(max_length=12, choices=Scope.choices)
+    target = models.CharField(max_length=200, blank=True, default="", help_text="Slug of what the scope names; empty for everything.")
+    basis_points = models.PositiveIntegerField(help_text="On every rate: 500 is 5 %.")
+    floor_picos = models.PositiveBigIntegerField(
+        default=0,
+        help_text="Least addition to the price of a token that is not free, in picos: 10000 is $0.01 per million tokens.",
+    )
+    effective_from = models.DateTimeField()
+    effective_until = models.DateTimeField(null=True, blank=True, help_text="Empty: until further notice.")
+    note = models.CharField(max_length=200, blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=254, help_text="E-mail, or 'system' for a command.")
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                condition=Q(scope="global", target="") | ~Q(scope="global") & ~Q(target=""), name="catalog_markup_target"
+            ),
+            models.CheckConstraint(
+                condition=Q(effective_until=None) | Q(effective_until__gte=models.F("effective_from")), name="catalog_markup_period"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.basis_points / 100:g} % on {self.target or 'everything'}"
+
+
 class PriceVersion(models.Model):
     """What an endpoint costs from a moment on. Append-only: the database refuses changes (migration 0002).
 
@@ -137,6 +178,15 @@ class PriceVersion(models.Model):
     cost = models.JSONField(help_text="Rate card of what the provider charges us.")
     price = models.JSONField(help_text="Rate card of what the customer pays.")
     markup_basis_points = models.PositiveIntegerField(default=0, help_text="What made the price out of the cost: 500 is 5 %.")
+    markup_floor_picos = models.PositiveBigIntegerField(default=0, help_text="The least addition per token that went with it.")
+    markup_rule = models.ForeignKey(
+        MarkupRule,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The rule that said so; empty for the installation's own rate.",
+    )
     listed = models.JSONField(help_text="The price block as the data file has it, dollars as exact decimal text.")
     source = models.JSONField(default=dict)
     agreement = models.JSONField(default=dict)

@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 import yaml
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
@@ -21,6 +20,7 @@ from catalog.credentials import current_hosting, store_key
 from catalog.files import PriceEntry, parse_yaml
 from catalog.hosting import OWN, PROTOCOL_OF, Hosting
 from catalog.locks import hold_catalog_lock
+from catalog.markup_rules import read_book
 from catalog.models import AgreementLevel, Endpoint, Model, Origin, Provider
 from catalog.prices import WantedPrice, append_changes
 from catalog.pricing import is_priced
@@ -182,7 +182,7 @@ def add_provider(
         if api_key:
             store_key(provider=provider, api_key=api_key, by=by)
         wanted = [_wanted(entry, provider, moment) for entry in models]
-        append_changes(wanted, markup_basis_points=settings.MARKUP_BASIS_POINTS, now=moment)
+        append_changes(wanted, markups=read_book(), now=moment)
         action: audit.Action = "provider.added" if created else "provider.updated"
         audit.record(
             organization_id=None, by=by, action=action, target=slug, detail={"base_url": url, "models": [one.id for one in models]}

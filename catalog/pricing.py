@@ -288,21 +288,32 @@ def blended_picos(card: RateCard) -> int:
     return whole // 1_000 + rates.get("characters", 0)
 
 
-def _mark_up(rates: Mapping[str, int], basis_points: int) -> dict[str, int]:
+def _mark_up(rates: Mapping[str, int], basis_points: int, floor_picos: int) -> dict[str, int]:
     # Rounded up to a whole pico, so that a markup is never less than it says.
-    return {meter: -(-rate * (_BASIS_POINTS + basis_points) // _BASIS_POINTS) for meter, rate in rates.items()}
+    raised = {meter: -(-rate * (_BASIS_POINTS + basis_points) // _BASIS_POINTS) for meter, rate in rates.items()}
+    if not floor_picos:
+        return raised
+    return {
+        meter: max(raised[meter], rate + floor_picos) if rate and meter in TOKEN_METERS else raised[meter] for meter, rate in rates.items()
+    }
 
 
-def marked_up(card: RateCard, basis_points: int) -> RateCard:
-    """Return ``card`` with every rate raised by ``basis_points`` (100 is 1 %), each rounded up to a whole pico."""
-    if basis_points == 0:
+def marked_up(card: RateCard, basis_points: int, *, floor_picos: int = 0) -> RateCard:
+    """Return ``card`` with every rate raised by ``basis_points`` (100 is 1 %), each rounded up to a whole pico; rates of tokens that are
+    not free by at least ``floor_picos``.
+    """
+    if basis_points == 0 and floor_picos == 0:
         return card
+
+    def raise_rates(rates: Mapping[str, int]) -> dict[str, int]:
+        return _mark_up(rates, basis_points, floor_picos)
+
     return msgspec.structs.replace(
         card,
-        rates=_mark_up(card.rates, basis_points),
-        tiers=tuple(msgspec.structs.replace(tier, rates=_mark_up(tier.rates, basis_points)) for tier in card.tiers),
-        service_tiers={name: marked_up(tier, basis_points) for name, tier in card.service_tiers.items()},
-        time_prices=tuple(msgspec.structs.replace(window, rates=_mark_up(window.rates, basis_points)) for window in card.time_prices),
+        rates=raise_rates(card.rates),
+        tiers=tuple(msgspec.structs.replace(tier, rates=raise_rates(tier.rates)) for tier in card.tiers),
+        service_tiers={name: marked_up(tier, basis_points, floor_picos=floor_picos) for name, tier in card.service_tiers.items()},
+        time_prices=tuple(msgspec.structs.replace(window, rates=raise_rates(window.rates)) for window in card.time_prices),
     )
 
 

@@ -15,7 +15,9 @@ from catalog.checks import Problem, find_problems
 from catalog.files import DATA_DIR
 from catalog.loader import LoadSummary, Progress, load_catalog
 from catalog.locks import hold_catalog_lock
+from catalog.markup_rules import read_book
 from catalog.models import CatalogSnapshot, PriceVersion
+from catalog.prices import reprice
 from catalog.reader import CHANNEL
 from catalog.snapshot import build_snapshot, decode_snapshot, digest_content, encode_snapshot, environment_from_settings, read_rows
 from catalog.types import Snapshot
@@ -90,6 +92,7 @@ def publish(*, now: dt.datetime | None = None) -> Publication:
     environment = environment_from_settings()
     with transaction.atomic():
         hold_catalog_lock()
+        reprice(markups=read_book(), now=moment)
         current = newest()
         version = current.version + 1 if current else 1
         rows = read_rows(at=moment, environment=environment)
@@ -133,14 +136,14 @@ def rollback(*, version: int, now: dt.datetime | None = None) -> Publication:
 
 
 def publish_due(*, now: dt.datetime | None = None) -> Publication | None:
-    """Publish if a price has come into force since the last publication. Returns None when there was nothing to do."""
+    """Publish if a price or a markup has begun or ended since the last publication. Returns None when there was nothing to do."""
     moment = now or timezone.now()
     current = newest()
     if current is None or current.rolled_back_to is not None:
         return None
-    if not PriceVersion.objects.filter(effective_from__gt=current.published_at, effective_from__lte=moment).exists():
-        return None
-    return publish(now=moment)
+    is_due = PriceVersion.objects.filter(effective_from__gt=current.published_at, effective_from__lte=moment).exists()
+    is_due = is_due or any(current.published_at < one <= moment for one in read_book().moments())
+    return publish(now=moment) if is_due else None
 
 
 def load_and_publish(*, data_dir: Path = DATA_DIR, progress: Progress | None = None) -> tuple[LoadSummary, Publication]:
