@@ -7,7 +7,7 @@ from accounts.models import Organization, User
 
 
 @pytest.fixture
-def make_organization(db: None) -> Callable[[str], tuple[Organization, User]]:  # noqa: ARG001 -- opens the database
+def make_organization(db: None) -> Callable[[str], tuple[Organization, User]]:
     """Return an organization and its owner, whose address is made of the given word."""
 
     def make(word: str) -> tuple[Organization, User]:
