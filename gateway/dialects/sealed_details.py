@@ -11,7 +11,8 @@ import msgspec
 from gateway.dialects.base import Json
 
 _MARK = "tollway1:"
-_encode_json = msgspec.json.Encoder().encode
+# In order, so that pieces and whole make the same word.
+_encode_json = msgspec.json.Encoder(order="sorted").encode
 _decode_json = msgspec.json.Decoder().decode
 
 
