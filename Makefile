@@ -8,7 +8,7 @@ LOCK   := requirements-dev.lock
 STAMP  := $(VENV)/.installed
 WORKERS ?= 2
 # Linting reads the settings and no store.
-ANY    := SECRET_KEY=only-for-linting-reads-nothing-and-signs-nothing DATABASE_URL=postgresql://lint@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0
+ANY    := SECRET_KEY=only-for-linting-reads-nothing-and-signs-nothing DATABASE_URL=postgresql://lint@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0 LOG_LEVEL=ERROR
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fmt bench lock clean books
