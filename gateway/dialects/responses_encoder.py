@@ -147,6 +147,7 @@ class ResponsesStreamEncoder(BlockEncoder):
         self._out.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), data))
 
     def _response(self, status: str, **fields: Any) -> Json:
+        """Return the response so far; ``usage`` is added once it is known."""
         sent, head = self._request.native, self._head
         body: Json = {
             "id": response_id(head),
@@ -166,7 +167,6 @@ class ResponsesStreamEncoder(BlockEncoder):
             "store": False,
             "text": {"format": {"type": "text"}, **{name: value for name, value in (sent.get("text") or {}).items() if value is not None}},
             "tools": [{"parameters": None, "strict": None, **tool} for tool in sent.get("tools") or ()],
-            "usage": None,
         }
         for name, default in _ECHOED.items():
             value = sent.get(name)
@@ -233,8 +233,6 @@ class ResponsesStreamEncoder(BlockEncoder):
         if self._thinks_in == "summary":
             part = {"type": "summary_text", "text": ""}
             self._event("response.reasoning_summary_part.added", **self._place(), summary_index=0, part=part)
-        else:
-            self._event("response.content_part.added", **self._place(), content_index=0, part={"type": "reasoning_text", "text": ""})
 
     def _write_thoughts(self, detail: Json) -> None:
         if detail.get("signature"):
@@ -258,7 +256,6 @@ class ResponsesStreamEncoder(BlockEncoder):
         else:
             part = {"type": "reasoning_text", "text": text}
             self._event("response.reasoning_text.done", **self._place(), content_index=0, text=text)
-            self._event("response.content_part.done", **self._place(), content_index=0, part=part)
         self._close_item(**{self._thinks_in: [part]})
 
     def _write_sealed(self, detail: Json) -> None:
