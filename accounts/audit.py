@@ -17,6 +17,9 @@ Action = Literal[
     "provider.updated",
     "markup.created",
     "markup.ended",
+    "price.overridden",
+    "price.override_ended",
+    "proposal.rejected",
 ]
 
 

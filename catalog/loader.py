@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from catalog import overrides
 from catalog.cards import BadPrice, make_timeline
 from catalog.files import DATA_DIR, BadDataFiles, DataFiles, EndpointEntry, ModelEntry, ModelsFile, ProviderFile, digest_files, read_files
 from catalog.locks import hold_catalog_lock
@@ -189,8 +190,12 @@ def _make_timelines(files: DataFiles) -> dict[str, Timeline]:
 def _wanted_prices(files: DataFiles, timelines: Mapping[str, Timeline]) -> list[WantedPrice]:
     own = set(Endpoint.objects.filter(origin=Origin.OPERATOR).values_list("slug", flat=True))
     ids = _ids(Endpoint)
+    overridden = overrides.wanted_prices(
+        last_seen={entry.id: entry.last_seen for provider in files.providers for entry in provider.endpoints}
+    )
     return [
-        WantedPrice(
+        overridden.get(entry.id)
+        or WantedPrice(
             endpoint_id=ids[entry.id],
             timeline=timelines[entry.id],
             known_from=dt.datetime.combine(entry.last_seen, dt.time(), tzinfo=dt.UTC),

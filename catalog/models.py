@@ -203,6 +203,83 @@ class PriceVersion(models.Model):
         return f"{self.endpoint_id} from {self.effective_from:%Y-%m-%d %H:%M}"
 
 
+class PriceOverride(models.Model):
+    """A reviewed price in the place of the data files', until they have a newer one or the operator ends it."""
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, related_name="price_overrides")
+    listed = models.JSONField(help_text="The price block, as a data file would have it.")
+    dated = models.DateField(help_text="Files whose row was seen later than this win.")
+    source = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=254)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"price of endpoint {self.endpoint_id} of {self.dated}"
+
+
+class SyncRule(models.Model):
+    """What may be applied without a person: moves of one source up to a percentage, unless they are flagged."""
+
+    source = models.CharField(max_length=80, help_text="genai-prices, models-dev or provider:<slug>.")
+    provider = models.CharField(max_length=60, blank=True, default="", help_text="Slug; empty for every provider.")
+    percent_max = models.DecimalField(max_digits=5, decimal_places=2)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.source} up to {self.percent_max} %"
+
+
+class SyncRun(models.Model):
+    """One comparison with a source. An unreadable source leaves a run with an error and no proposals."""
+
+    source = models.CharField(max_length=80)
+    started_at = models.DateTimeField()
+    started_by = models.CharField(max_length=254)
+    summary = models.JSONField(default=dict, help_text="How many findings of each kind.")
+    error = models.TextField(blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class PriceProposal(models.Model):
+    """One difference that a source shows, for a person to apply or reject."""
+
+    class Kind(models.TextChoices):
+        """What differs; sync/comparison.py decides."""
+
+        NEW = "new", "New at a provider"
+        GONE = "gone", "No longer listed"
+        MOVED = "moved", "Price moved"
+        DISAGREES = "disagrees", "Source disagrees as before"
+
+    class State(models.TextChoices):
+        """What has become of it. ``HELD``: flagged, so no rule may apply it."""
+
+        OPEN = "open", "To review"
+        HELD = "held", "Held back, flagged"
+        APPLIED = "applied", "Applied"
+        REJECTED = "rejected", "Rejected"
+        SUPERSEDED = "superseded", "A newer run says otherwise"
+
+    run = models.ForeignKey(SyncRun, on_delete=models.CASCADE, related_name="proposals")
+    kind = models.CharField(max_length=9, choices=Kind.choices)
+    provider = models.CharField(max_length=60)
+    key = models.CharField(max_length=200, blank=True, default="", help_text="The source's name for the model.")
+    name = models.CharField(max_length=200)
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, null=True, blank=True, related_name="price_proposals")
+    moves = models.JSONField(default=list, help_text="[meter, tier edge, picos before, picos after], …")
+    largest_percent = models.DecimalField(max_digits=14, decimal_places=2, default=0)
+    flags = models.JSONField(default=list)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN, db_index=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.CharField(max_length=254, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
 class ProviderCredential(models.Model):
     """A provider's key, sealed (accounts/secrets.py). Never shown, never logged; replaced, not edited."""
 

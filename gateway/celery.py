@@ -21,6 +21,8 @@ app.conf.beat_schedule = {
     "partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 600.0}},
     # Scheduled prices whose day has come.
     "prices": {"task": "catalog.tasks.publish_due", "schedule": 30.0, "options": {"expires": 30.0}},
+    # Fresh price lists, compared and proposed for review.
+    "fresh-prices": {"task": "catalog.tasks.propose_prices", "schedule": 86_400.0, "options": {"expires": 3600.0}},
     # The invariants of the books.
     "verify": {"task": "billing.tasks.verify_books", "schedule": 300.0, "options": {"expires": 300.0}},
 }
