@@ -132,8 +132,8 @@ class Holds:
         hold = Hold(event_id=event_id, caller=caller, amount_nanos=amount_nanos, context=context)
         try:
             await self._take(hold, force=False)
-        except asyncio.CancelledError:
-            # The command may be on its way; this one is behind it.
+        except (asyncio.CancelledError, MoneyStoreDown):
+            # The command may be on its way, or its answer was lost; this one is behind it.
             self._connection.run_script(RELEASE, self._keys(hold), (self._connection.run_id, caller.org_id, hold.event))
             raise
         self._in_flight[hold.event] = hold

@@ -47,7 +47,7 @@ class RelayApp:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        exchange = Exchange(scope, receive, send, body_max_bytes=self._config.body_max_bytes)
+        exchange = Exchange(scope, receive, send, body_max_bytes=self._config.body_max_bytes, body_timeout_s=self._config.body_timeout_s)
         try:
             await self._handler(exchange)(exchange)
         except ClientGone:

@@ -7,6 +7,7 @@ ApiError
 ├── Forbidden             403
 ├── NotFound              404  path, model, generation
 ├── MethodNotAllowed      405
+├── BodyTimeout           408
 ├── BodyTooLarge          413
 ├── NoEndpoint            404 or 503  with ``availability`` (code, retryable, excluded_by)
 ├── ProviderFailed        502, 503, 429, 4xx  the upstream's reason, labelled with its provider
@@ -115,6 +116,14 @@ class MethodNotAllowed(ApiError):
 
     status = 405
     error_type = "invalid_request"
+
+
+class BodyTimeout(ApiError):
+    """The body stopped arriving."""
+
+    status = 408
+    error_type = "timeout"
+    retryable = True
 
 
 class BodyTooLarge(ApiError):

@@ -9,12 +9,14 @@ from billing.money import nanos_from_picos
 from catalog.pricing import upper_bound
 from catalog.types import EndpointSpec
 from gateway.dialects.base import ChatRequest
+from gateway.dialects.reasoning import resolve_thinking
 
 # Generous bounds for parts whose tokens cannot be read off their bytes.
 _TOKENS_PER_IMAGE = 6_000
 _TOKENS_PER_AUDIO = 60_000
 _TOKENS_PER_FILE = 120_000
-_TOKENS_OVERHEAD = 256  # chat template, tool preamble
+_TOKENS_OVERHEAD = 256  # chat template
+_TOKENS_TOOLS = 768  # the preamble that tells a model how to call tools
 _TOKENS_PER_MESSAGE = 8  # what a chat template puts around each message
 # What such parts and the words around a message are on average.
 _IMAGE_TOKENS, _FILE_TOKENS, _AUDIO_TOKENS, _MESSAGE_TOKENS = 1_600, 3_000, 1_000, 4
@@ -37,17 +39,46 @@ class HoldPlan:
 
 def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
     """Return a bound of the prompt's tokens at this endpoint."""
+    if endpoint.context_length and (request.audio_parts or request.video_parts or request.file_parts or has_odd_media(request)):
+        return endpoint.context_length  # an hour of film is a million tokens, and its address tells nothing
     bound = (
-        request.prompt_bytes
+        max(request.prompt_bytes, request.body_bytes - request.media_bytes)
         + request.image_parts * _TOKENS_PER_IMAGE
         + (request.audio_parts + request.video_parts) * _TOKENS_PER_AUDIO
         + request.file_parts * _TOKENS_PER_FILE
         + request.message_count * _TOKENS_PER_MESSAGE
+        + (_TOKENS_TOOLS if request.body.get("tools") else 0)
         + _TOKENS_OVERHEAD
     )
     # Each input of an embedding has the whole window to itself.
     windows = request.message_count if request.kind == "embedding" else 1
     return min(bound, windows * endpoint.context_length) if endpoint.context_length else bound
+
+
+def has_odd_media(request: ChatRequest) -> bool:
+    """Whether something that is no picture is sent where pictures are: Gemini takes text, sound and film there too."""
+    if not request.image_parts:
+        return False
+    urls = (
+        part["image_url"]["url"]
+        for message in request.body.get("messages") or ()
+        if isinstance(message.get("content"), list)
+        for part in message["content"]
+        if part.get("type") == "image_url"
+    )
+    return any(not url.startswith("data:image/") if url.startswith("data:") else _is_film(url) for url in urls)
+
+
+def _is_film(url: str) -> bool:
+    return url.partition("?")[0].lower().endswith((".mp4", ".webm", ".mov", ".mp3", ".wav", ".pdf"))
+
+
+def thinks_unseen(request: ChatRequest, endpoint: EndpointSpec) -> bool:
+    """Whether the answer may cost more than can be seen of it as it grows: thoughts are billed, and many hosts do not send them."""
+    supported = endpoint.supported_parameters
+    if supported and "reasoning" not in supported and "reasoning_effort" not in supported:
+        return False
+    return resolve_thinking(request.body).asked is not False
 
 
 def bound_nanos(request: ChatRequest, endpoint: EndpointSpec, *, prompt_tokens: int, output_tokens: int) -> int:
@@ -73,18 +104,22 @@ def plan_hold(request: ChatRequest, endpoint: EndpointSpec, *, default_output_to
     endpoint's maximum, or, when that was refused (``modest``), the default, which is then sent upstream as max_tokens.
     """
     prompt = prompt_tokens_max(request, endpoint)
-    limit = endpoint.max_output_tokens or endpoint.context_length or default_output_tokens * 4
+    limit = endpoint.max_output_tokens or endpoint.context_length  # 0: unknown
+    default = min(default_output_tokens, limit) if limit else default_output_tokens
     cap = None
     if request.kind == "embedding":
         output = 0
     elif request.max_tokens is not None:
-        output = min(request.max_tokens, limit)
-    elif request.stream:
-        output = min(default_output_tokens, limit)
+        output = min(request.max_tokens, limit) if limit else request.max_tokens
+    elif request.stream and not thinks_unseen(request, endpoint):
+        output = default
     elif modest:
-        output = cap = min(default_output_tokens, limit)
-    else:
+        output = cap = default
+    elif limit:
         output = limit
+    else:
+        # Nobody knows where this endpoint stops by itself, so it is told.
+        output = cap = default_output_tokens * 4
     output *= request.n
     return HoldPlan(bound_nanos(request, endpoint, prompt_tokens=prompt, output_tokens=output), prompt, output, cap)
 
@@ -95,10 +130,10 @@ def estimated_tokens(char_count: int) -> int:
 
 
 def estimated_prompt_tokens(request: ChatRequest) -> int:
-    """Return how many tokens the prompt probably has, as an answer to the client's question; money is never reckoned with it."""
+    """Return how many tokens the prompt probably has, for a client's question and where a provider reports no usage."""
     return (
         estimated_tokens(request.prompt_bytes)
-        + request.message_count * _MESSAGE_TOKENS
+        + (0 if request.kind == "embedding" else request.message_count * _MESSAGE_TOKENS)
         + request.image_parts * _IMAGE_TOKENS
         + request.file_parts * _FILE_TOKENS
         + (request.audio_parts + request.video_parts) * _AUDIO_TOKENS

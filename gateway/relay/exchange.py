@@ -1,11 +1,12 @@
 """One HTTP request and its answer in ASGI messages. With ``app.py`` the only file that sees scope, receive and send."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from gateway.relay.errors import ApiError, BodyTooLarge
+from gateway.relay.errors import ApiError, BodyTimeout, BodyTooLarge
 from gateway.relay.generation import ClientInfo
 from gateway.relay.sse import KEEPALIVE
 
@@ -38,6 +39,7 @@ class Exchange:
 
     __slots__ = (
         "_body_max_bytes",
+        "_body_timeout_s",
         "_receive",
         "_send",
         "encode_error",
@@ -53,7 +55,7 @@ class Exchange:
         "writing",
     )
 
-    def __init__(self, scope: Message, receive: Receive, send: Send, *, body_max_bytes: int) -> None:
+    def __init__(self, scope: Message, receive: Receive, send: Send, *, body_max_bytes: int, body_timeout_s: float = 30.0) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query_string: bytes = scope["query_string"]
@@ -61,6 +63,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._body_max_bytes = body_max_bytes
+        self._body_timeout_s = body_timeout_s
         self.extra_headers: HeaderPairs = []
         self.encode_error: ErrorEncoder | None = None
         self.generation_id = ""
@@ -87,9 +90,7 @@ class Exchange:
         length = self.headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self._body_max_bytes:
             raise self._too_large()
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
+        message = await self._receive_piece()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
             if len(body) > self._body_max_bytes:
@@ -100,15 +101,23 @@ class Exchange:
         while message.get("more_body"):
             if size > self._body_max_bytes:
                 raise self._too_large()
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
+            message = await self._receive_piece()
             part = message.get("body", b"")
             size += len(part)
             parts.append(part)
         if size > self._body_max_bytes:
             raise self._too_large()
         return b"".join(parts)
+
+    async def _receive_piece(self) -> Message:
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTimeout("The request body did not arrive in time", remedy="Send the whole body, then wait.") from None
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        return message
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(
@@ -156,8 +165,10 @@ class Exchange:
             self.silent_since = time.monotonic()
 
     async def keep_alive(self) -> None:
-        """Send a sign of life: a comment line, which every parser of event streams skips. A client that has just left is no error."""
-        with contextlib.suppress(OSError):
+        """Send a sign of life: a comment line, which every parser of event streams skips. A client that has just left, or an answer
+        that has just ended, is no error.
+        """
+        with contextlib.suppress(OSError, RuntimeError):
             await self.write(self.keepalive)
 
     async def finish(self) -> None:

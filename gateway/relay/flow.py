@@ -9,6 +9,7 @@ from accounts.lookup import KeyLookup, LookupDown
 from accounts.types import Caller, InvalidKey, KeyExpired
 from gateway.dialects.base import ChatRequest, InvalidRequest
 from gateway.dialects.client import ClientDialect
+from gateway.relay.admission import admit
 from gateway.relay.answers import AnswerRelay
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import ApiError, BadRequest, Forbidden, Unauthorized, Unavailable
@@ -110,9 +111,12 @@ class ChatFlow:
     @staticmethod
     def _decode(dialect: ClientDialect, body: bytes) -> ChatRequest:
         try:
-            return dialect.decode_request(body)
+            request = dialect.decode_request(body)
         except InvalidRequest as error:
             raise BadRequest(error.message, metadata={"param": error.param} if error.param else None) from error
+        request.body_bytes = len(body)
+        admit(request)
+        return request
 
     def _route(self, view: CatalogView, request: ChatRequest) -> Route:
         names = request.models if request.model is None else (request.model, *request.models)

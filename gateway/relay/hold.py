@@ -9,6 +9,7 @@ from gateway.relay.config import RelayConfig
 from gateway.relay.errors import ApiError, OutOfCredit, Unauthorized, Unavailable
 from gateway.relay.estimate import HoldPlan, plan_hold
 from gateway.relay.generation import Generation
+from gateway.relay.settlement import USER_MAX
 
 
 class _Unaffordable(Exception):
@@ -99,7 +100,7 @@ class Cashier:
             streamed=request.stream,
             simulated=candidate.host.simulated,
             started_at_ms=generation.started_at_ms,
-            external_user=request.user,
+            external_user=request.user[:USER_MAX],
             session_id=request.session_id,
             app_referer=generation.client.referer,
             app_title=generation.client.title,

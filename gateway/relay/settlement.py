@@ -11,12 +11,13 @@ from billing.authorizer.holds import Holds
 from billing.money import nanos_from_picos
 from billing.types import UsageEvent
 from catalog.pricing import PROMPT_METERS, Cost, UnpricedMeter, cost
-from catalog.types import ModelType, RateCard, Usage
+from catalog.types import EndpointSpec, ModelType, RateCard, Usage
 from gateway.dialects.client import Closing
 from gateway.relay.catalog import Candidate
-from gateway.relay.estimate import estimated_tokens
+from gateway.relay.estimate import estimated_prompt_tokens, estimated_tokens
 from gateway.relay.generation import Generation, Outcome
 
+USER_MAX = 256  # what a receipt keeps of the caller's own name for an end user
 _log = logging.getLogger(__name__)
 _NOTHING = Usage(requests=0)
 
@@ -49,10 +50,22 @@ def is_free_of_charge(outcome: Outcome, usage: Usage, kind: ModelType = "chat") 
 def estimate_usage(generation: Generation, output_chars: int) -> Usage:
     """Return what a provider that reported no usage probably counted, marked as an estimate."""
     return Usage(
-        input_tokens=estimated_tokens(generation.request.prompt_bytes),
+        input_tokens=estimated_prompt_tokens(generation.request),
         output_tokens=estimated_tokens(output_chars),
         is_estimate=True,
     )
+
+
+def partial_usage(generation: Generation, reported: Usage | None, output_chars: int) -> Usage:
+    """Return what a provider that was stopped in the middle probably counted.
+
+    What it reported until then may be the prompt alone: Messages begins with it, and says 1 of the answer.
+    """
+    estimate = estimate_usage(generation, output_chars)
+    if reported is None:
+        return estimate
+    missing = estimate.output_tokens - reported.completion_tokens
+    return reported if missing <= 0 else msgspec.structs.replace(reported, output_tokens=reported.output_tokens + missing, is_estimate=True)
 
 
 def meters_of(usage: Usage) -> dict[str, int]:
@@ -74,6 +87,11 @@ def _priced(card: RateCard, usage: Usage, service_tier: str, at: dt.datetime, en
         # reported.
         _log.exception("unpriced_meter endpoint=%s meters=%s", endpoint_id, unpriced.meters)
         return unpriced.priced
+
+
+def probable_nanos(endpoint: EndpointSpec, *, prompt_tokens: int, output_tokens: int, at: dt.datetime) -> int:
+    """Return what so many tokens of text probably cost at the endpoint, nanos: an estimate, not a bound."""
+    return _priced(endpoint.price, Usage(input_tokens=prompt_tokens, output_tokens=output_tokens), "", at, endpoint.id).nanos
 
 
 def price(generation: Generation, candidate: Candidate) -> Bill:
@@ -146,7 +164,7 @@ class Settler:
             http_status=outcome.http_status,
             error_type=outcome.error_type,
             upstream_id=outcome.upstream_id,
-            external_user=request.user,
+            external_user=request.user[:USER_MAX],
             session_id=request.session_id,
             app_referer=generation.client.referer,
             app_title=generation.client.title,

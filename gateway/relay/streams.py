@@ -4,6 +4,7 @@ No other endpoint is tried after the first byte. A client that leaves stops the 
 """
 
 import asyncio
+import datetime as dt
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,11 @@ from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, faul
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
 from gateway.relay.errors import ApiError
-from gateway.relay.estimate import bound_nanos, estimated_tokens
+from gateway.relay.estimate import bound_nanos, estimated_prompt_tokens, estimated_tokens
 from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
-from gateway.relay.settlement import Bill, Settler, estimate_usage
+from gateway.relay.settlement import Bill, Settler, estimate_usage, partial_usage, probable_nanos
 from gateway.relay.sse import SseDecoder, SseTooLarge
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
@@ -48,7 +49,7 @@ class _Watch:
     """Compares a growing answer with its hold. Amounts in nanos; ``next_chars`` is when to look again."""
 
     next_chars: float
-    nanos_per_1024_chars: int
+    nanos_per_1024_tokens: int  # estimated, for the heartbeat: what the reaper charges if this process dies
     prompt_nanos: int
 
 
@@ -211,7 +212,10 @@ class StreamRelay:
     def _close(self, generation: Generation, decoder: StreamDecoder) -> Bill:
         """Take over what the decoder counted and settle. Runs also when the relay is cancelled."""
         outcome = generation.outcome
-        outcome.usage = decoder.usage or self._missing_usage(generation, decoder)
+        if decoder.finish_reason is None:
+            outcome.usage = partial_usage(generation, decoder.usage, decoder.output_chars)
+        else:
+            outcome.usage = decoder.usage or self._missing_usage(generation, decoder)
         outcome.finish_reason = outcome.finish_reason or (decoder.finish_reason or "")
         outcome.native_finish_reason = outcome.native_finish_reason or decoder.native_finish_reason or ""
         outcome.upstream_id, outcome.service_tier = decoder.upstream_id, decoder.service_tier
@@ -226,21 +230,25 @@ class StreamRelay:
         assert plan is not None and hold is not None  # noqa: S101, PT018 -- reserve() came first
         if candidate.endpoint.is_free:
             return _Watch(float("inf"), 0, 0)
-        prompt_tokens = estimated_tokens(generation.request.prompt_bytes)
-        per_1024_chars = bound_nanos(request, candidate.endpoint, prompt_tokens=0, output_tokens=1024 // _WATCH_CHARS_PER_TOKEN)
-        prompt_nanos = bound_nanos(request, candidate.endpoint, prompt_tokens=prompt_tokens, output_tokens=0)
+        at = dt.datetime.fromtimestamp(generation.started_at_ms / 1000, tz=dt.UTC)
+        prompt_tokens = estimated_prompt_tokens(request)
+        prompt_nanos = probable_nanos(candidate.endpoint, prompt_tokens=prompt_tokens, output_tokens=0, at=at)
+        with_output = probable_nanos(candidate.endpoint, prompt_tokens=prompt_tokens, output_tokens=1024, at=at)
         hold.spent_nanos = prompt_nanos
-        return _Watch(min(1024, plan.output_tokens * _WATCH_CHARS_PER_TOKEN // 2), per_1024_chars, prompt_nanos)
+        return _Watch(min(1024, plan.output_tokens * _WATCH_CHARS_PER_TOKEN // 2), with_output - prompt_nanos, prompt_nanos)
 
     async def _grow_hold(self, generation: Generation, decoder: StreamDecoder, watch: _Watch) -> None:
         """Tell the heartbeat what was spent, and extend the hold before the answer outgrows it. Raises: CreditExhausted."""
         plan, hold, request = generation.plan, generation.hold, generation.request
         assert plan is not None and hold is not None  # noqa: S101, PT018 -- reserve() came first
-        hold.spent_nanos = watch.prompt_nanos + decoder.output_chars * watch.nanos_per_1024_chars // 1024
+        hold.spent_nanos = watch.prompt_nanos + estimated_tokens(decoder.output_chars) * watch.nanos_per_1024_tokens // 1024
         watch.next_chars = decoder.output_chars + 1024
         covered_chars = plan.output_tokens * _WATCH_CHARS_PER_TOKEN
-        if request.max_tokens is not None or decoder.output_chars + 1024 < covered_chars:
+        if request.max_tokens is not None or plan.cap_tokens is not None or decoder.output_chars + 1024 < covered_chars:
             return
+        limit = candidate_limit(generation)
+        if limit and plan.output_tokens >= limit * request.n:
+            return  # the provider stops there by itself
         more = self._config.hold_output_tokens
         candidate = generation.candidate
         assert candidate is not None  # noqa: S101 -- set by AttemptLog.answered
@@ -251,6 +259,13 @@ class StreamRelay:
             )
         elif decoder.output_chars >= covered_chars:
             raise CreditExhausted
+
+
+def candidate_limit(generation: Generation) -> int:
+    """Return the most tokens that the answering endpoint puts into one choice; 0 is unknown."""
+    assert generation.candidate is not None  # noqa: S101 -- set by AttemptLog.answered
+    endpoint = generation.candidate.endpoint
+    return endpoint.max_output_tokens or endpoint.context_length
 
 
 def _decode(parser: SseDecoder, decoder: StreamDecoder, piece: bytes | None, name: str) -> list[dict[str, Any]]:

@@ -85,3 +85,13 @@ def test_every_client_gets_the_same_answer_at_the_same_price(customer, model, wi
     assert before - customer.balance_nanos() == 3 * nanos
     receipts = customer.receipts()
     assert [(receipt.api_type, receipt.amount_nanos, receipt.model) for receipt in receipts] == [("completions", nanos, model)] * 3
+
+
+def test_what_a_providers_format_cannot_say_is_refused_and_free(customer):
+    before = customer.balance_nanos()
+
+    answer = customer.post(model="test/claude", n=2, provider={})
+
+    assert answer.status_code == 400
+    assert "n above 1" in answer.json()["error"]["message"]
+    assert customer.balance_nanos() == before

@@ -8,6 +8,8 @@ from tests.gateway.relay.test_answers import priced
 
 MODELS = ["test/chat", "test/claude", "test/gemini"]
 
+ALPHA = {"provider": {"order": ["alpha"]}}  # so that the draw by price does not decide what a test sees
+
 
 def ask(customer, **fields):
     body = {"model": "test/chat", "prompt": "Say hello to the road.", "provider": {"order": ["alpha"]}, **fields}
@@ -42,8 +44,8 @@ def test_a_stream_says_and_costs_the_same(customer, model):
 
 def test_the_official_client_reads_them(customer):
     with openai.OpenAI(base_url=f"{customer.stack.url}/api/v1", api_key=customer.secret) as client:
-        whole = client.completions.create(model="test/chat", prompt="hello", max_tokens=20)
-        streamed = client.completions.create(model="test/chat", prompt="hello", max_tokens=20, stream=True)
+        whole = client.completions.create(model="test/chat", prompt="hello", max_tokens=20, extra_body=ALPHA)
+        streamed = client.completions.create(model="test/chat", prompt="hello", max_tokens=20, stream=True, extra_body=ALPHA)
 
         assert "".join(chunk.choices[0].text for chunk in streamed if chunk.choices) == whole.choices[0].text
 

@@ -59,7 +59,8 @@ def test_a_provider_that_fails_is_replaced_and_one_that_reports_nothing_is_estim
 
     answer = ask(customer, input="[[simulate: missing_usage]] x")
 
-    assert answer.json()["usage"]["prompt_tokens"] == 8
+    usage = answer.json()["usage"]
+    assert cost_nanos(usage) == usage["prompt_tokens"] * EMBED_PICOS // 1000 > 0
     assert customer.receipts()[0].is_estimate is True
 
 

@@ -171,3 +171,20 @@ def test_browsers_may_call_from_anywhere(stack):
     assert answer.status_code == 204
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "authorization" in answer.headers["access-control-allow-headers"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 50}]}, "tools[0].type"),
+        ({"web_search_options": {"search_context_size": "high"}}, "web_search_options"),
+        ({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-123"}}]}]}, "messages"),
+        ({"messages": [{"role": "user", "content": "x"}] * 10_001}, "messages"),
+        ({"models": [f"test/{number}" for number in range(33)]}, "models"),
+    ],
+)
+def test_what_no_hold_could_cover_is_refused(customer, fields, param):
+    answer = customer.post(**fields)
+
+    assert answer.status_code == 400
+    assert error_of(answer)["metadata"]["param"] == param

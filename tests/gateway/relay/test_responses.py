@@ -115,9 +115,10 @@ def assert_items_follow_one_another(events):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_official_client_reads_answers_streams_and_tools(client, model):
-    whole = client.responses.create(model=model, input="hello", instructions="Be kind.")
+    first_choice = {"provider": {"order": ["alpha"]}}
+    whole = client.responses.create(model=model, input="hello", instructions="Be kind.", extra_body=first_choice)
     assert whole.output_text
-    with client.responses.stream(model=model, input="hello", instructions="Be kind.") as stream:
+    with client.responses.stream(model=model, input="hello", instructions="Be kind.", extra_body=first_choice) as stream:
         text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
         assert stream.get_final_response().output_text == text == whole.output_text
 

@@ -160,7 +160,7 @@ def test_a_client_that_leaves_before_the_first_token_pays_nothing(customer):
 def test_a_long_answer_extends_its_hold_as_it_grows(new_customer):
     customer = new_customer(credit_nanos=1_000_000_000)
 
-    events = customer.stream(messages=words("big=9000 rate=1000000"), provider={"only": ["alpha"]})
+    events = customer.stream(messages=words("big=9000 rate=1000000"), provider={"only": ["alpha"]}, reasoning={"enabled": False})
 
     usage = chunks_of(events)[-1]["usage"]
     assert usage["completion_tokens"] == 9000
@@ -172,7 +172,7 @@ def test_an_answer_that_outgrows_the_credit_is_ended_with_a_clear_reason_and_pai
     # Enough for the first hold of 4,096 tokens (4.1 cents and the prompt), not for an extension.
     customer = new_customer(credit_nanos=60_000_000)
 
-    events = customer.stream(messages=words("big=16000 rate=1000000"), provider={"only": ["alpha"]})
+    events = customer.stream(messages=words("big=16000 rate=1000000"), provider={"only": ["alpha"]}, reasoning={"enabled": False})
 
     chunks = chunks_of(events)
     (finish,) = [chunk for chunk in chunks if chunk["choices"] and chunk["choices"][0].get("finish_reason")]
