@@ -189,10 +189,9 @@ class _Translation:
             inner = self._parts(source.content, f"{place}.source.content")
             return [{"type": "text", "text": title}, *inner] if title else inner
         if isinstance(source, FileSource):
-            file: Json = {"file_id": source.file_id}
-        else:
-            file = {"file_data": _url(source), "filename": title or "document.pdf"}
-        return [{"type": "file", "file": file}]
+            self.mark_opaque(f"{place}.source of type file")
+            return []
+        return [{"type": "file", "file": {"file_data": _url(source), "filename": title or "document.pdf"}}]
 
 
 def _url(source: Base64Source | UrlSource) -> str:
