@@ -1,24 +1,12 @@
-"""The operator's view of the catalog: to read and to switch off. Facts and prices are edited in data/, keys with set_provider."""
-
-from typing import Any
+"""The operator's view of the catalog: to read and to switch off. Facts are edited in data/, keys with set_provider, prices beside this."""
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from catalog import switches
-from catalog.models import CatalogLoad, CatalogRow, CatalogSnapshot, Endpoint, Model, PriceVersion, Provider
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 -- Django's signature
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        return False
+from catalog import price_admin, switches  # noqa: F401 -- registers its pages
+from catalog.admin_tables import ReadOnlyAdmin
+from catalog.models import CatalogLoad, CatalogRow, CatalogSnapshot, Endpoint, Model, Provider
 
 
 class SwitchAdmin(ReadOnlyAdmin):
@@ -60,14 +48,6 @@ class EndpointAdmin(SwitchAdmin):
     list_filter = ("enabled", "is_free", "deprecated", "origin", "provider")
     list_select_related = ("provider",)
     search_fields = ("slug", "provider_model_id")
-
-
-@admin.register(PriceVersion)
-class PriceVersionAdmin(ReadOnlyAdmin):
-    list_display = ("id", "endpoint", "effective_from", "markup_basis_points", "agreement_level", "created_at")
-    list_filter = ("agreement_level", "effective_from")
-    list_select_related = ("endpoint",)
-    search_fields = ("endpoint__slug",)
 
 
 @admin.register(CatalogSnapshot)

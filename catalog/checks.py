@@ -74,6 +74,22 @@ def _find_warnings(rows: Rows, today: dt.date) -> Iterable[Problem]:
             yield Problem("warning", "disputed", row.slug, "each source says something else")
 
 
+def _find_duplicates(rows: Rows) -> Iterable[Problem]:
+    """Find endpoints that send the same request to the same place: whoever compares prices would count one offer twice."""
+    known: dict[tuple[str, ...], str] = {}
+    for row in rows.endpoints:
+        place = (row.provider.slug, row.provider_model_id, row.model.slug, row.region, row.variant, row.quantization)
+        first = known.setdefault(place, row.slug)
+        if first != row.slug:
+            yield Problem("warning", "duplicate", row.slug, f"it is the same as {first}")
+
+
+def _find_deprecated(rows: Rows) -> Iterable[Problem]:
+    for row in rows.endpoints:
+        if row.deprecated and row.deprecation_date is None:
+            yield Problem("note", "deprecated", row.slug, "its provider calls it deprecated and names no day")
+
+
 def _find_notes(rows: Rows, snapshot: Snapshot) -> Iterable[Problem]:
     for provider in rows.providers:
         hosting = rows.hosting[provider.pk]
@@ -87,4 +103,6 @@ def _find_notes(rows: Rows, snapshot: Snapshot) -> Iterable[Problem]:
 
 def find_problems(rows: Rows, snapshot: Snapshot, *, today: dt.date) -> list[Problem]:
     """Return everything found, errors first."""
-    return [*_find_errors(rows, snapshot), *_find_dangling(snapshot), *_find_warnings(rows, today), *_find_notes(rows, snapshot)]
+    errors = [*_find_errors(rows, snapshot), *_find_dangling(snapshot)]
+    warnings = [*_find_warnings(rows, today), *_find_duplicates(rows)]
+    return [*errors, *warnings, *_find_notes(rows, snapshot), *_find_deprecated(rows)]

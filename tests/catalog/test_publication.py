@@ -179,3 +179,11 @@ def test_a_publication_does_not_need_redis(data_dir: DataDir, settings) -> None:
     settings.BROKER_REDIS_URL = "redis://127.0.0.1:1/0"
     publication.load_and_publish(data_dir=data_dir.path)
     assert CatalogSnapshot.objects.count() == 1
+
+
+def test_two_endpoints_that_are_one_are_told(publish_small: Callable[..., Snapshot]) -> None:
+    twin = ENDPOINT.replace("maker/small@acme", "maker/small@acme/again")
+    publish_small(endpoint=ENDPOINT + twin.replace("last_seen", "deprecated: true\n  last_seen"))
+    problems = [(one.severity, one.code, one.subject) for one in publication.check()]
+    assert ("warning", "duplicate", "maker/small@acme/again") in problems
+    assert ("note", "deprecated", "maker/small@acme/again") in problems
