@@ -14,7 +14,6 @@ from gateway.dialects.messages_schema import (
     Base64Source,
     ContentSource,
     DocumentBlock,
-    FileSource,
     ImageBlock,
     MessagesBody,
     NamedTool,
@@ -160,9 +159,6 @@ class _Translation:
         if isinstance(block, TextBlock):
             parts: list[Json] = [{"type": "text", "text": block.text}]
         elif isinstance(block, ImageBlock):
-            if isinstance(block.source, FileSource):
-                self.mark_opaque(f"{place}.source of type file")
-                return []
             parts = [{"type": "image_url", "image_url": {"url": _url(block.source)}}]
         elif isinstance(block, DocumentBlock):
             parts = self._document(block, place)
@@ -188,9 +184,6 @@ class _Translation:
         if isinstance(source, ContentSource):
             inner = self._parts(source.content, f"{place}.source.content")
             return [{"type": "text", "text": title}, *inner] if title else inner
-        if isinstance(source, FileSource):
-            self.mark_opaque(f"{place}.source of type file")
-            return []
         return [{"type": "file", "file": {"file_data": _url(source), "filename": title or "document.pdf"}}]
 
 

@@ -7,11 +7,11 @@ from gateway.dialects.base import ChatRequest, Json
 from gateway.dialects.chat_completions import hashed_user
 from gateway.dialects.sealed_details import is_sealed
 
-# Fields that speak to the router; no provider ever sees them. The rest of these is set anew below.
-_OURS = frozenset(
+# Fields that pass through; anything else might cost what no hold covers. The rest of a body is set anew below.
+_PASSED = frozenset(
     {
-        "models", "fallbacks", "provider", "plugins", "session_id", "trace", "route", "preset", "debug", "transforms",
-        "stop_server_tools_when", "model", "max_tokens", "stream", "metadata", "messages",
+        "system", "tools", "tool_choice", "thinking", "output_config", "stop_sequences", "temperature", "top_p", "top_k", "service_tier",
+        "cache_control", "context_management",
     }
 )  # fmt: skip
 _SAMPLING = ("temperature", "top_p", "top_k")
@@ -22,16 +22,10 @@ _TIERS = ("auto", "standard_only")
 def native_body(request: ChatRequest, endpoint: EndpointSpec, *, max_tokens: int, stream: bool, dropped: list[str]) -> Json:
     """Return the body for ``endpoint``; what it does not know is added to ``dropped``. Thinking is as the client put it."""
     source = request.native
-    supported = endpoint.supported_parameters
-    if supported:
-        dropped += [name for name in _SAMPLING if source.get(name) is not None and name not in supported]
-        if "tools" not in supported:
-            dropped += [name for name in _TOOLS if source.get(name) is not None]
-    if source.get("service_tier") not in (None, *_TIERS):
-        dropped.append("service_tier")
+    dropped += _unknown(source, endpoint)
     body: Json = {"model": endpoint.provider_model_id, "max_tokens": max_tokens}
     for name, value in source.items():
-        if value is not None and name not in _OURS and name not in dropped:
+        if value is not None and name in _PASSED and name not in dropped:
             body[name] = value
     body["messages"] = [_without_foreign_thoughts(turn) for turn in source["messages"]]
     if isinstance(body.get("output_config"), dict):
@@ -43,6 +37,19 @@ def native_body(request: ChatRequest, endpoint: EndpointSpec, *, max_tokens: int
     if stream:
         body["stream"] = True
     return body
+
+
+def _unknown(source: Json, endpoint: EndpointSpec) -> list[str]:
+    """Return the client's parameters that the endpoint does not take."""
+    supported = endpoint.supported_parameters
+    names = [name for name in _SAMPLING if supported and source.get(name) is not None and name not in supported]
+    if supported and "tools" not in supported:
+        names += [name for name in _TOOLS if source.get(name) is not None]
+    if source.get("service_tier") not in (None, *_TIERS):
+        names.append("service_tier")
+    if source.get("speed") == "fast":
+        names.append("speed")  # Anthropic bills it several times over, and the card has no such rate
+    return names
 
 
 def _without_foreign_thoughts(turn: Json) -> Json:

@@ -31,12 +31,6 @@ class UrlSource(msgspec.Struct, tag_field="type", tag="url"):
     url: _NotEmpty
 
 
-class FileSource(msgspec.Struct, tag_field="type", tag="file"):
-    """Media that was uploaded to the provider."""
-
-    file_id: str
-
-
 class TextSource(msgspec.Struct, tag_field="type", tag="text"):
     """A document of plain text."""
 
@@ -46,7 +40,7 @@ class TextSource(msgspec.Struct, tag_field="type", tag="text"):
 class ImageBlock(msgspec.Struct, tag_field="type", tag="image"):
     """A picture."""
 
-    source: Base64Source | UrlSource | FileSource
+    source: Base64Source | UrlSource
     cache_control: Json | None = None
 
 
@@ -59,7 +53,7 @@ class ContentSource(msgspec.Struct, tag_field="type", tag="content"):
 class DocumentBlock(msgspec.Struct, tag_field="type", tag="document"):
     """A document."""
 
-    source: Base64Source | UrlSource | FileSource | TextSource | ContentSource
+    source: Base64Source | UrlSource | TextSource | ContentSource
     title: str | None = None
     context: str | None = None
     cache_control: Json | None = None
@@ -98,8 +92,8 @@ class RedactedThinkingBlock(msgspec.Struct, tag_field="type", tag="redacted_thin
 
 _OPAQUE_TAGS = (
     "server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result", "bash_code_execution_tool_result",
-    "text_editor_code_execution_tool_result", "tool_search_tool_result", "mcp_tool_use", "mcp_tool_result", "container_upload",
-    "compaction", "tool_reference", "advisor_tool_result", "tool_addition", "tool_removal",
+    "text_editor_code_execution_tool_result", "tool_search_tool_result", "mcp_tool_use", "mcp_tool_result", "compaction",
+    "tool_reference", "advisor_tool_result", "tool_addition", "tool_removal",
 )  # fmt: skip
 
 
@@ -190,6 +184,10 @@ class _OutputConfig(msgspec.Struct):
     format: _Format | None = None
 
 
+class _ContextManagement(msgspec.Struct):
+    edits: list[Json] | None = None
+
+
 class _Metadata(msgspec.Struct):
     user_id: str | None = None
 
@@ -214,6 +212,7 @@ class MessagesBody(msgspec.Struct):
     tool_choice: _Auto | _Any | _None | NamedTool | None = None
     thinking: ThinkingOn | ThinkingOff | ThinkingAdaptive | None = None
     output_config: _OutputConfig | None = None
+    context_management: _ContextManagement | None = None
     metadata: _Metadata | None = None
     service_tier: str | None = None
     speed: Literal["fast", "standard"] | None = None
@@ -228,7 +227,7 @@ class MessagesBody(msgspec.Struct):
 _CHOICES: dict[str, str] = {
     "role": "user, assistant, system",
     "content.type": "text, image, document, search_result, tool_use, tool_result, thinking, redacted_thinking",
-    "source.type": "base64, url, file, text, content",
+    "source.type": "base64, url, text, content (files are sent inline)",
     "tool_choice.type": "auto, any, none, tool",
     "thinking.type": "enabled, disabled, adaptive",
     "output_config.effort": "low, medium, high, xhigh, max",
@@ -237,13 +236,29 @@ _CHOICES: dict[str, str] = {
 }
 
 
+# Tools of Anthropic's making that the client's own code runs. Those that Anthropic runs cannot be bounded in price.
+_CLIENT_RUN = ("bash_", "text_editor_", "computer_", "memory_")
+_PROVIDER_RUN = ("mcp_servers", "container")
+_NOT_OFFERED = "is run or kept by the provider and is not offered; use tools that your own code answers, and send files inline."
+
+
 def check_messages(body: Any) -> MessagesBody:
     """Return ``body`` typed. Raises: InvalidRequest that names the field and what it must be."""
     try:
         typed = msgspec.convert(body, MessagesBody)
     except msgspec.ValidationError as error:
         explain(str(error), _CHOICES)
+    for name in _PROVIDER_RUN:
+        if body.get(name):
+            raise InvalidRequest(f"{name} {_NOT_OFFERED}", name)
+    edits = typed.context_management.edits if typed.context_management else None
+    if any(str(edit.get("type")).startswith("compact") for edit in edits or ()):
+        param = "context_management.edits"
+        raise InvalidRequest(f"{param}: compaction {_NOT_OFFERED}", param)
     for index, tool in enumerate(typed.tools or ()):
+        if tool.type not in (None, "custom") and not tool.type.startswith(_CLIENT_RUN):
+            param = f"tools[{index}].type"
+            raise InvalidRequest(f"{param}: {tool.type} {_NOT_OFFERED}", param)
         if tool.type in (None, "custom") and (tool.name is None or tool.input_schema is None):
             param = f"tools[{index}].{'name' if tool.name is None else 'input_schema'}"
             raise InvalidRequest(f"{param} is required.", param)

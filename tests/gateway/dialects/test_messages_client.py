@@ -132,11 +132,12 @@ def test_thoughts_keep_signature_and_order_and_those_of_others_their_own_form():
 
 def test_a_provider_that_speaks_messages_gets_the_body_as_it_came():
     system = [text("s", cache_control=MARK)]
-    tool = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
+    tool = {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool", "max_characters": 9}
     turn = assistant({"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "x"}}, text("found", citations=[]))
     request = decode(
         user(text("x")), turn, user(text("y")), system=system, tools=[tool], context_management={"edits": []},
         thinking={"type": "enabled", "budget_tokens": 2000}, provider={"order": ["host"]}, session_id="s", metadata={"user_id": "u"},
+        inference_geo="us", speed="fast",
     )  # fmt: skip
     request.beta = "context-management-2025-06-27"
 
@@ -152,6 +153,7 @@ def test_a_provider_that_speaks_messages_gets_the_body_as_it_came():
         "context_management": {"edits": []},
         "thinking": {"type": "enabled", "budget_tokens": 2000},
     }
+    assert call.dropped == ("speed",)
     assert call.headers["anthropic-beta"] == "context-management-2025-06-27"
     assert request.opaque == "messages[1].content[0] of type server_tool_use"
     assert request.native["thinking"] == {"type": "enabled", "budget_tokens": 2000}
@@ -185,6 +187,28 @@ def test_a_mistake_is_named_by_its_place(turn, param):
 
     assert caught.value.param == param
     assert param in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "code_execution_20250825", "name": "x"}]}, "tools[0].type"),
+        ({"mcp_servers": [{"type": "url", "url": "https://e.example", "name": "x"}]}, "mcp_servers"),
+        ({"container": "c"}, "container"),
+        ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "context_management.edits"),
+    ],
+)
+def test_what_the_provider_would_run_is_refused_for_its_price_has_no_bound(fields, param):
+    with pytest.raises(InvalidRequest) as caught:
+        decode(**fields)
+
+    assert caught.value.param == param
+
+
+def test_files_of_the_operators_account_are_refused():
+    with pytest.raises(InvalidRequest):
+        decode(user({"type": "document", "source": {"type": "file", "file_id": "f"}}))
 
 
 def test_the_bound_counts_everything_the_model_reads():
