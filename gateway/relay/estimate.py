@@ -39,8 +39,10 @@ class HoldPlan:
 
 def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
     """Return a bound of the prompt's tokens at this endpoint."""
+    # Each input of an embedding has the whole window to itself.
+    windows = request.message_count if request.kind == "embedding" else 1
     if endpoint.context_length and (request.audio_parts or request.video_parts or request.file_parts or has_odd_media(request)):
-        return endpoint.context_length  # an hour of film is a million tokens, and its address tells nothing
+        return windows * endpoint.context_length  # an hour of film is a million tokens, and its address tells nothing
     bound = (
         max(request.prompt_bytes, request.body_bytes - request.media_bytes)
         + request.image_parts * _TOKENS_PER_IMAGE
@@ -50,8 +52,6 @@ def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
         + (_TOKENS_TOOLS if request.body.get("tools") else 0)
         + _TOKENS_OVERHEAD
     )
-    # Each input of an embedding has the whole window to itself.
-    windows = request.message_count if request.kind == "embedding" else 1
     return min(bound, windows * endpoint.context_length) if endpoint.context_length else bound
 
 
