@@ -18,7 +18,7 @@ _DIALECTS: Final[dict[str, Dialect]] = {
 PROTOCOL_OF: Final[dict[Dialect, str]] = {"chat_completions": "openai", "messages": "anthropic", "gemini": "gemini"}
 _AUTHS: Final = ("bearer", "x-api-key", "query-key", "api-key", "none")
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
-_FORMAT: Final = 2  # of snapshots; grows when one made from unchanged rows says more than before, so that it is published again
+_FORMAT: Final = 3  # of snapshots; grows when one made from unchanged rows says more than before, so that it is published again
 OWN: Final = "own"  # kind of the operator's own servers: never simulated
 
 

@@ -108,3 +108,23 @@ def preview(
         if after != before:
             rows.append(RepricedEndpoint(named, blended_picos(before), blended_picos(after), blended_picos(cost_card)))
     return Preview(tuple(rows))
+
+
+class PublicTerms(NamedTuple):
+    """What the public may know of the markup: the rate on everything, and whether some endpoints have another."""
+
+    basis_points: int
+    has_exceptions: bool
+
+    @property
+    def percent(self) -> str:
+        """The rate on everything, such as '5' or '2.75'."""
+        return f"{Decimal(self.basis_points) / 100:f}".rstrip("0").rstrip(".") if self.basis_points else "0"
+
+
+def public_terms() -> PublicTerms:
+    """Return the markup that holds now for what no special rule names."""
+    now = timezone.now()
+    general = read_book().find(Names("", "", "", ""), at=now)
+    special = MarkupRule.objects.filter(effective_from__lte=now).exclude(scope="global").exclude(effective_until__lte=now)
+    return PublicTerms(general.basis_points, special.exists())

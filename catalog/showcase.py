@@ -3,11 +3,14 @@
 Pages read the same snapshot that requests are priced with, so they cannot promise another price than the one that is charged.
 """
 
+import math
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from catalog.models import CatalogSnapshot, PriceVersion
+from catalog.page_filters import NO_FILTERS, ModelFilters
+from catalog.pricing import blended_picos
 from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
 
 Sort = Literal["newest", "name", "input", "output", "context"]
@@ -116,15 +119,19 @@ def cheapest_chat_model(snapshot: Snapshot | None) -> str | None:
     return rows[0].model.id if rows else None
 
 
-def model_rows(snapshot: Snapshot | None, *, search: str = "", model_type: str = "", sort: Sort = "newest") -> list[ModelRow]:
-    """Return the models that match every word of ``search`` (in id, name or author), sorted."""
+def model_rows(
+    snapshot: Snapshot | None, *, search: str = "", model_type: str = "", sort: Sort = "newest", filters: ModelFilters = NO_FILTERS
+) -> list[ModelRow]:  # fmt: skip
+    """Return the models that match every word of ``search`` (in id, name or author) and the filters, sorted."""
     if snapshot is None:
         return []
     words = search.lower().split()
     rows = [
-        _model_row(snapshot, model)
+        model_row(snapshot, model)
         for model in snapshot.models.values()
-        if (not model_type or model.type == model_type) and all(word in f"{model.id} {model.name}".lower() for word in words)
+        if (not model_type or model.type == model_type)
+        and all(word in f"{model.id} {model.name}".lower() for word in words)
+        and (filters == NO_FILTERS or filters.match(snapshot, model))
     ]
     rows.sort(key=lambda row: row.model.name.lower())
     match sort:
@@ -139,7 +146,8 @@ def model_rows(snapshot: Snapshot | None, *, search: str = "", model_type: str =
     return rows
 
 
-def _model_row(snapshot: Snapshot, model: ModelSpec) -> ModelRow:
+def model_row(snapshot: Snapshot, model: ModelSpec) -> ModelRow:
+    """Return a model with the prices of its cheapest endpoint that answers here."""
     served = served_endpoints(snapshot, model)
     shown = served or [snapshot.endpoints[name] for name in model.endpoints]
     rates = shown[0].price.rates if shown else {}
@@ -152,6 +160,34 @@ def _model_row(snapshot: Snapshot, model: ModelSpec) -> ModelRow:
         provider_count=len({one.provider for one in served}),
         is_simulated=bool(served) and all(snapshot.providers[one.provider].mode == "simulated" for one in served),
     )
+
+
+def similar_models(snapshot: Snapshot, model: ModelSpec, *, count: int = 5) -> list[ModelRow]:
+    """Return the models of the same type that are nearest in price and in what they can do, of other names, nearest first."""
+    mine = _capabilities(model)
+    own_price = _price_of(snapshot, model)
+    if own_price is None:
+        return []
+    found = []
+    for other in snapshot.models.values():
+        price = _price_of(snapshot, other)
+        if other.type != model.type or other.id.partition(":")[0] == model.id.partition(":")[0] or price is None:
+            continue
+        # Twice the price is as far away as one capability more or less.
+        distance = abs(math.log2((price + 1) / (own_price + 1))) + len(mine ^ _capabilities(other))
+        found.append((distance, -other.created_s, other.id, other))
+    return [model_row(snapshot, other) for *_, other in sorted(found, key=lambda one: one[:3])[:count]]
+
+
+def _price_of(snapshot: Snapshot, model: ModelSpec) -> int | None:
+    served = served_endpoints(snapshot, model)
+    return blended_picos(served[0].price) if served else None
+
+
+def _capabilities(model: ModelSpec) -> frozenset[str]:
+    named = {one for one in ("tools", "structured_outputs") if one in model.supported_parameters}
+    size = {f"context {bound}" for bound in (100_000, 500_000) if model.context_length >= bound}
+    return frozenset({*model.input_modalities, *model.output_modalities, *named, *size, *(["reasoning"] if model.reasoning else [])})
 
 
 def endpoint_rows(snapshot: Snapshot, model: ModelSpec) -> list[EndpointRow]:

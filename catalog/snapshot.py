@@ -143,6 +143,7 @@ def _model_spec(row: Model, endpoints: Iterable[EndpointSpec], *, suffix: str = 
         hugging_face_id=row.hugging_face_id,
         expiration_date=row.deprecation_date.isoformat() if row.deprecation_date else "",
         reasoning=row.reasoning,
+        open_weights=row.open_weights,
         reasoning_efforts=tuple(effort for effort in _EFFORTS if effort in row.reasoning_efforts),
     )
 

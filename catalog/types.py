@@ -152,6 +152,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: bool = False
     reasoning_efforts: tuple[str, ...] = ()  # highest first; empty is unknown
     is_moderated: bool = False
+    open_weights: bool | None = None  # None is unknown
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,12 +5,15 @@ from typing import Final
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from catalog import showcase
+from catalog import calculator, comparison_page, markup_rules, price_plot, showcase, snippets
+from catalog.page_filters import NO_FILTERS, choices, read_filters
 from catalog.showcase import SORTS
 
 _PAGE_SIZE: Final = 50
+_COMPARED_MAX: Final = 4
 _TYPES: Final = (
     ("", "All types"), ("chat", "Chat"), ("embedding", "Embedding"), ("image", "Image"), ("speech", "Speech"),
     ("transcription", "Transcription"), ("rerank", "Rerank"),
@@ -32,7 +35,8 @@ def list_models(request: HttpRequest) -> HttpResponse:
     asked = request.GET.get("sort", "")
     sort = asked if asked in SORTS else "newest"
     snapshot = showcase.published()
-    rows = showcase.model_rows(snapshot, search=search, model_type=model_type, sort=sort)
+    chosen = read_filters(request.GET)
+    rows = showcase.model_rows(snapshot, search=search, model_type=model_type, sort=sort, filters=chosen)
     filters = request.GET.copy()
     filters.pop("page", None)
     context = {
@@ -44,6 +48,9 @@ def list_models(request: HttpRequest) -> HttpResponse:
         "types": _TYPES,
         "sorts": _SORT_WORDS.items(),
         "filters": filters.urlencode(),
+        "chosen": chosen,
+        "choices": choices(snapshot),
+        "is_filtered": chosen != NO_FILTERS,
         "model_count": len(snapshot.models) if snapshot else 0,
         "provider_count": len(snapshot.providers) if snapshot else 0,
         "published_at": snapshot.published_at if snapshot else None,
@@ -72,5 +79,44 @@ def show_model(request: HttpRequest, model_id: str) -> HttpResponse:
         "endpoints": showcase.endpoint_rows(snapshot, model),
         "is_served": bool(showcase.served_endpoints(snapshot, model)),
         "published_at": snapshot.published_at,
+        "history_url": reverse("api_price_history", args=model.id.split("/", 1)),
+        "plot": price_plot.draw(snapshot, model),
+        "quote": calculator.quote(snapshot, model, calculator.read_workload(request.GET)),
+        "similar": showcase.similar_models(snapshot, model),
+        "snippets": snippets.for_model(model.id) if model.type == "chat" else (),
     }
-    return render(request, "catalog/model.html", context)
+    is_quote = request.headers.get("HX-Target") == "quote" and "HX-History-Restore-Request" not in request.headers
+    response = render(request, "catalog/_quote.html" if is_quote else "catalog/model.html", context)
+    response["Vary"] = ", ".join(filter(None, [response.get("Vary"), "HX-Target"]))
+    return response
+
+
+@require_safe
+def compare_models(request: HttpRequest) -> HttpResponse:
+    """Show up to four models side by side; which ones is in the address."""
+    snapshot = showcase.published()
+    if snapshot is None:
+        raise Http404
+    names = list(dict.fromkeys(snapshot.aliases.get(name, name) for name in request.GET.getlist("m")))
+    models = [snapshot.models[name] for name in names if name in snapshot.models][:_COMPARED_MAX]
+    context = {"section": "models", "columns": comparison_page.columns(snapshot, models), "facts": comparison_page.facts(snapshot, models)}
+    return render(request, "catalog/compare.html", context)
+
+
+@require_safe
+def show_provider(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show a provider: where it is, what it does with data, what it serves."""
+    snapshot = showcase.published()
+    provider = snapshot.providers.get(slug) if snapshot else None
+    if snapshot is None or provider is None:
+        raise Http404
+    rows = showcase.model_rows(snapshot, filters=NO_FILTERS._replace(provider=slug))
+    return render(request, "catalog/provider.html", {"section": "models", "provider": provider, "rows": rows})
+
+
+@require_safe
+def explain_pricing(request: HttpRequest) -> HttpResponse:
+    """Show what a request costs and why, with a worked example at today's prices."""
+    snapshot = showcase.published()
+    context = {"section": "pricing", "example": calculator.worked_example(snapshot), "markup": markup_rules.public_terms()}
+    return render(request, "catalog/pricing.html", context)
