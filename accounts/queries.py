@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from django.db.models import Q, QuerySet
@@ -11,6 +11,11 @@ from django.utils import timezone
 from accounts.models import ApiKey, Membership, Organization, User
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def inhabited(shards: Collection[int]) -> set[int]:
+    """Return those of the ledger shards in which an organization lives. For the service itself: not scoped, and names nobody."""
+    return set(Organization.objects.filter(shard__in=shards).values_list("shard", flat=True).distinct())
 
 
 def organizations_of(user: User) -> QuerySet[Organization]:

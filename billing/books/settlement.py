@@ -13,7 +13,7 @@ import psycopg
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from accounts.models import Organization
+from accounts import queries as accounts
 from billing import live
 from billing.books import arrivals, charges, dead_letters, partitions, usage
 from billing.books.arrivals import Arrival, BadEvent
@@ -58,7 +58,7 @@ def settle_due() -> int:
     random.shuffle(due)  # spreads the workers
     if stale:
         # Of a store that knows nothing yet, the shards where somebody may be waiting come first.
-        inhabited = set(Organization.objects.filter(shard__in=stale).values_list("shard", flat=True).distinct())
+        inhabited = accounts.inhabited(stale)
         due.sort(key=lambda shard: shard in stale and shard not in inhabited)
     entries = 0
     failure: Exception | None = None
