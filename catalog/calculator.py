@@ -11,7 +11,7 @@ from catalog.showcase import METER_WORDS
 from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, Snapshot, Usage
 
 _COUNT_MAX: Final = 1_000_000_000
-_EXAMPLE: Final = "anthropic/claude-sonnet-4.5"
+_EXAMPLE: Final = "anthropic/claude-sonnet-5"
 _PERCENT: Final = 100
 
 

@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 from catalog.history import PricePeriod, price_periods
 from catalog.types import ModelSpec, Snapshot
 
-WIDTH: Final = 720
-HEIGHT: Final = 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 24
+WIDTH: Final = 1080
+HEIGHT: Final = 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 12, 14, 36
 _SERIES: Final = 6
 _SPAN_MIN: Final = dt.timedelta(days=30)
 _MILLION: Final = 1_000_000

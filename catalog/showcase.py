@@ -78,10 +78,18 @@ class EndpointRow(NamedTuple):
 _decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
+class _Rows(NamedTuple):
+    """Rows made from one snapshot. Snapshot and rows in one object, so that no thread sees the rows of another snapshot."""
+
+    of: Snapshot | None
+    by_model: dict[str, ModelRow]
+
+
 class _Cache:
-    """The newest snapshot that this process has decoded; decoding takes tens of milliseconds."""
+    """The newest snapshot that this process has decoded, which takes tens of milliseconds, and the rows made from it."""
 
     snapshot: Snapshot | None = None
+    rows = _Rows(None, {})
 
 
 def published() -> Snapshot | None:
@@ -148,6 +156,16 @@ def model_rows(
 
 def model_row(snapshot: Snapshot, model: ModelSpec) -> ModelRow:
     """Return a model with the prices of its cheapest endpoint that answers here."""
+    rows = _Cache.rows
+    if rows.of is not snapshot:
+        rows = _Cache.rows = _Rows(snapshot, {})
+    row = rows.by_model.get(model.id)
+    if row is None:
+        row = rows.by_model[model.id] = _make_row(snapshot, model)
+    return row
+
+
+def _make_row(snapshot: Snapshot, model: ModelSpec) -> ModelRow:
     served = served_endpoints(snapshot, model)
     shown = served or [snapshot.endpoints[name] for name in model.endpoints]
     rates = shown[0].price.rates if shown else {}

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from catalog import calculator, comparison_page, markup_rules, price_plot, showcase, snippets
+from catalog.fragments import render_once
 from catalog.page_filters import NO_FILTERS, choices, read_filters
 from catalog.showcase import SORTS
 
@@ -39,9 +40,10 @@ def list_models(request: HttpRequest) -> HttpResponse:
     rows = showcase.model_rows(snapshot, search=search, model_type=model_type, sort=sort, filters=chosen)
     filters = request.GET.copy()
     filters.pop("page", None)
+    page = Paginator(rows, _PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "section": "models",
-        "page": Paginator(rows, _PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": page,
         "search": search,
         "model_type": model_type,
         "sort": sort,
@@ -49,15 +51,19 @@ def list_models(request: HttpRequest) -> HttpResponse:
         "sorts": _SORT_WORDS.items(),
         "filters": filters.urlencode(),
         "chosen": chosen,
-        "choices": choices(snapshot),
         "is_filtered": chosen != NO_FILTERS,
         "model_count": len(snapshot.models) if snapshot else 0,
         "provider_count": len(snapshot.providers) if snapshot else 0,
         "published_at": snapshot.published_at if snapshot else None,
     }
+    results = render_once("catalog/_results.html", context, snapshot=snapshot, key=(context["filters"], page.number))
     # A boosted or restored page is a whole page; only the filter bar asks for the results alone.
-    is_results = request.headers.get("HX-Target") == "results" and "HX-History-Restore-Request" not in request.headers
-    response = render(request, "catalog/_results.html" if is_results else "catalog/models.html", context)
+    if request.headers.get("HX-Target") == "results" and "HX-History-Restore-Request" not in request.headers:
+        response = HttpResponse(results)
+    else:
+        form = {"choices": choices(snapshot), "chosen": chosen, "is_filtered": context["is_filtered"]}
+        pieces = {"results": results, "filter_form": render_once("catalog/_filters.html", form, snapshot=snapshot, key=chosen)}
+        response = render(request, "catalog/models.html", context | pieces)
     response["Vary"] = ", ".join(filter(None, [response.get("Vary"), "HX-Target"]))
     return response
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from django.test import Client
 
-from catalog import calculator, price_plot, showcase
+from catalog import calculator, fragments, price_plot, showcase
 from catalog.calculator import Workload
 from catalog.models import PriceVersion
 from catalog.page_filters import ModelFilters, read_filters
@@ -85,8 +85,8 @@ def test_the_plot_steps_where_the_price_changed(catalog: Snapshot) -> None:
     assert plot is not None
     [line] = plot.lines
     assert line.path.count("H") == plot.changes + 1 == 2
-    assert line.path.startswith("M56.0 10.0H")
-    assert line.path.endswith("V93.0H708.0")
+    assert line.path.startswith("M84.0 14.0H")
+    assert line.path.endswith("V119.0H1068.0")
     assert plot.rows[-1].text == "$0.5"
 
 
@@ -120,3 +120,12 @@ def test_the_worked_example_is_a_real_charge(catalog: Snapshot) -> None:
     assert [label for label, _ in example.lines] == ["Input", "Cache read", "Output"]
     assert sum(line.picos for _, line in example.lines) == example.cost.picos
     assert calculator.worked_example(None) is None
+
+
+def test_a_remembered_piece_is_never_that_of_another_catalog(catalog: Snapshot) -> None:
+    older = msgspec.structs.replace(catalog, version=catalog.version - 1)
+    made = [
+        fragments.render_once("catalog/_data_policy.html", {"policy": policy}, snapshot=snapshot, key="same").strip()
+        for snapshot, policy in ((older, {"zdr": True}), (older, {}), (catalog, {"retention_days": 30}), (older, {"retains_prompts": True}))
+    ]
+    assert made == ["Not kept", "Not kept", "Kept 30 days", "Kept"]
