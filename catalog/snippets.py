@@ -20,10 +20,9 @@ _CURL: Final = """curl %(url)s/chat/completions \\
     "model": "%(model)s",
     "messages": [{"role": "user", "content": "Say hello"}]
   }'"""
-_PYTHON: Final = """import os
-from openai import OpenAI
+_PYTHON: Final = """from openai import OpenAI
 
-client = OpenAI(base_url="%(url)s", api_key=os.environ["TOLLWAY_API_KEY"])
+client = OpenAI(base_url="%(url)s", api_key="your Tollway key")
 answer = client.chat.completions.create(
     model="%(model)s",
     messages=[{"role": "user", "content": "Say hello"}],
