@@ -2,11 +2,11 @@
 
 from accounts.types import InvalidKey, KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyStoreDown
-from billing.authorizer.holds import HoldContext, Holds, InsufficientCredit
+from billing.authorizer.holds import AmountOutOfRange, HoldContext, Holds, InsufficientCredit
 from billing.money import usd_text
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
-from gateway.relay.errors import ApiError, OutOfCredit, Unauthorized, Unavailable
+from gateway.relay.errors import ApiError, BadRequest, OutOfCredit, Unauthorized, Unavailable
 from gateway.relay.estimate import HoldPlan, plan_hold
 from gateway.relay.generation import Generation
 from gateway.relay.settlement import USER_MAX
@@ -46,11 +46,17 @@ class Cashier:
         self._config = config
 
     async def reserve(self, generation: Generation) -> None:
-        """Hold the upper bound for the first candidate that can be paid. Raises: OutOfCredit, Unauthorized, Unavailable."""
+        """Hold the upper bound for the first candidate that can be paid. Raises: OutOfCredit, BadRequest, Unauthorized, Unavailable."""
         try:
             await self._take_first_affordable(generation)
         except _Unaffordable as error:
             raise _refused(error, self._config.public_url) from error
+        except AmountOutOfRange as error:
+            raise BadRequest(
+                "max_tokens is so large that no balance could cover the answer",
+                metadata={"param": "max_tokens"},
+                remedy="Send a smaller max_tokens, or none.",
+            ) from error
         except InvalidKey as error:
             raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from error
         except KeyDisabled as error:

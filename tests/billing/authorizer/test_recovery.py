@@ -20,6 +20,19 @@ Make = Callable[..., Holds]
 GRANTED = 10**9
 
 
+async def bring_everything_back(holds: Holds, books: Books, *, events: int) -> None:
+    """Let the spool's reviews run, one after the other, until every event of the lost second is in the books."""
+    for _ in range(200):
+        books.drain()
+        if len(books.rows) == events and not holds._spool.unsettled:
+            break
+        for segment in holds._spool.closed:
+            segment.reviewed_s = 0.0
+        holds._janitor.note_new_epoch()
+        await asyncio.sleep(0.1)
+    books.drain()
+
+
 @pytest.mark.parametrize("lost_bytes", [0, 50_000], ids=["process killed", "power cut"])
 async def test_a_killed_server_fails_closed_until_the_rebuild_and_no_charge_is_lost_or_doubled(  # noqa: PLR0915 -- one story
     server: Server, make_holds: Make, books: Books, lost_bytes: int
@@ -83,16 +96,7 @@ async def test_a_killed_server_fails_closed_until_the_rebuild_and_no_charge_is_l
         charged[hold.event] = 4_000
         holds.settle(hold, event_of(hold, 4_000))
     await connection.execute("PING")
-    # Every event of the lost second comes back out of the spool.
-    for _ in range(200):
-        books.drain()
-        if len(books.rows) == len(charged) and not holds._spool.unsettled:
-            break
-        for segment in holds._spool.closed:
-            segment.reviewed_s = 0.0
-        holds._janitor.note_new_epoch()
-        await asyncio.sleep(0.1)
-    books.drain()
+    await bring_everything_back(holds, books, events=len(charged))
     assert {event.hex: row[2] for (event, _), row in books.rows.items()} == charged
     assert shard.balance() == (GRANTED - sum(charged.values()), 0, 0)
     assert shard.key().spent_nanos == sum(charged.values())

@@ -217,3 +217,12 @@ def msgspec_replace(config, **changes):
 
 
 assert PROMPT_PICOS
+
+
+def test_a_max_tokens_beyond_all_money_is_the_callers_mistake_and_holds_nothing(customer):
+    answer = customer.post(model="test/boundless", provider={}, max_tokens=10**18)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["metadata"]["param"] == "max_tokens"
+    assert customer.receipts() == []
+    assert customer.balance_nanos() == 10_000_000_000
