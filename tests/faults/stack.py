@@ -162,11 +162,15 @@ class Stack:
         return found
 
     def settle(self, *, within_s: float = 90.0) -> None:
-        """Wait until nothing is held and everything settled is booked, as the invariants see it. Fails with their words."""
+        """Wait until nothing is held and everything settled is booked, as the invariants see it. Fails with their words.
+
+        What is held is asked first: a hold that expires after the books were verified would leave its receipt on the way to them.
+        """
         deadline = time.monotonic() + within_s
         while True:
+            held_nanos = self.held_nanos()
             proof = self.manage("verify_ledger")
-            if proof.returncode == 0 and self.held_nanos() == 0:
+            if proof.returncode == 0 and held_nanos == 0:
                 return
             assert time.monotonic() < deadline, proof.stdout + proof.stderr
             time.sleep(1)
