@@ -13,7 +13,8 @@ import uvicorn
 _Message = MutableMapping[str, Any]
 _Send = Callable[[_Message], Awaitable[None]]
 _Receive = Callable[[], Awaitable[_Message]]
-CLIENTS = ("pyreqwest", "aiohttp", "httpx")
+OWN = "tollway"
+CLIENTS = (OWN, "pyreqwest", "aiohttp", "httpx")
 _HEADERS = {"content-type": "application/json", "authorization": "Bearer upstream"}
 
 
@@ -23,12 +24,31 @@ class _Client(Protocol):
     def pieces(self, body: bytes) -> AsyncIterator[bytes]: ...
 
 
+class _Tollway:
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def start(self) -> None:
+        from gateway.relay.upstream import UpstreamClient  # noqa: PLC0415 -- one client per process is loaded
+
+        self._client = UpstreamClient(connect_timeout_s=5, idle_timeout_s=60)
+
+    async def whole(self, body: bytes) -> bytes:
+        answer = await self._client.send(self._url, body=body, headers=_HEADERS, timeout_s=60)
+        return answer.body
+
+    async def pieces(self, body: bytes) -> AsyncIterator[bytes]:
+        async with self._client.stream(self._url, body=body, headers=_HEADERS, timeout_s=60) as answer:
+            while (piece := await answer.read()) is not None:
+                yield piece
+
+
 class _Pyreqwest:
     def __init__(self, url: str) -> None:
         self._url = url
 
     async def start(self) -> None:
-        from pyreqwest.client import ClientBuilder  # noqa: PLC0415 -- one client per process is loaded
+        from pyreqwest.client import ClientBuilder  # noqa: PLC0415 -- not a dependency: measured only where it is installed
 
         self._client = ClientBuilder().pool_max_idle_per_host(1024).no_proxy().tcp_nodelay(True).build()  # noqa: FBT003
 
@@ -68,7 +88,7 @@ class _Httpx:
         self._url = url
 
     async def start(self) -> None:
-        import httpx  # noqa: PLC0415 -- one client per process is loaded
+        import httpx  # noqa: PLC0415 -- not the hot path's
 
         self._client = httpx.AsyncClient(
             limits=httpx.Limits(max_connections=2048, max_keepalive_connections=1024), trust_env=False, timeout=60
@@ -117,7 +137,6 @@ class App:
 
 if __name__ == "__main__":
     name, port, upstream = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    made: _Client = {"pyreqwest": _Pyreqwest, "aiohttp": _Aiohttp, "httpx": _Httpx}[name](
-        f"http://127.0.0.1:{upstream}/v1/chat/completions"
-    )
+    kinds: dict[str, Callable[[str], _Client]] = {OWN: _Tollway, "pyreqwest": _Pyreqwest, "aiohttp": _Aiohttp, "httpx": _Httpx}
+    made = kinds[name](f"http://127.0.0.1:{upstream}/v1/chat/completions")
     uvicorn.run(App(made), host="127.0.0.1", port=port, loop="uvloop", http="httptools", log_level="warning", access_log=False)

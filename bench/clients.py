@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import machine
-from bench.client_app import CLIENTS
+from bench.client_app import CLIENTS, OWN
 from bench.servers import Child, Upstreams, has_wrk, run_driver, run_wrk
 from gateway.local.processes import choose_port
 
 _BODY = '{"model": "m", "messages": [{"role": "user", "content": "Say something short about foxes and dogs."}], "max_tokens": 64}'
 _STREAM = '{"model": "m", "messages": [{"role": "user", "content": "long"}], "stream": true, "max_tokens": %d, "seed": %d}'
 _PATH = "/v1/chat/completions"
+_OWN_MODULE = "gateway.relay.upstream"
 _STREAMS = 200
 _OFFERED_PER_S = 25_000
 _HEADS = (
@@ -68,10 +69,13 @@ def compare(*, python: str, duration_s: float, pinned: bool, console: Console) -
 
 
 def _can_import(python: str, name: str) -> bool:
-    return subprocess.run([python, "-c", f"import {name}"], capture_output=True, check=False).returncode == 0  # noqa: S603 -- fixed names
+    module = _OWN_MODULE if name == OWN else name
+    return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0  # noqa: S603 -- fixed names
 
 
 def _version(python: str, name: str) -> str:
+    if name == OWN:
+        return "(this)"
     code = f"from importlib.metadata import version; print(version('{name}'))"
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-_PACKAGES = ("gunicorn", "uvicorn", "uvloop", "httptools", "pyreqwest", "msgspec", "hiredis", "psycopg", "django", "celery")
+_PACKAGES = ("gunicorn", "uvicorn", "uvloop", "httptools", "msgspec", "hiredis", "psycopg", "django", "celery")
 _KIB = 1024
 
 

@@ -69,7 +69,13 @@ class AnswerRelay:
     async def _attempt(self, generation: Generation, candidate: Candidate) -> Answer | UpstreamFault:
         try:
             call = prepare_call(generation, candidate)
-            upstream = await self._client.send(call.url, body=call.body, headers=call.headers, timeout_s=self._config.answer_timeout_s)
+            upstream = await self._client.send(
+                call.url,
+                body=call.body,
+                headers=call.headers,
+                timeout_s=self._config.answer_timeout_s,
+                is_public_only=call.is_public_only,
+            )
         except InvalidRequest as refusal:
             return fault_from_refusal(refusal)
         except UpstreamDown as down:

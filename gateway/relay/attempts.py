@@ -36,6 +36,7 @@ class Call:
     url: str
     headers: Mapping[str, str]
     body: bytes
+    is_public_only: bool
 
 
 def prepare_call(generation: Generation, candidate: Candidate) -> Call:
@@ -56,7 +57,7 @@ def prepare_call(generation: Generation, candidate: Candidate) -> Call:
     url = host.base_url + call.path
     if call.query:
         url = f"{url}?{urlencode(call.query)}"
-    return Call(dialect, url, headers, call.body)
+    return Call(dialect, url, headers, call.body, host.is_public_only)
 
 
 def fault_from_down(down: UpstreamDown, provider: str) -> UpstreamFault:

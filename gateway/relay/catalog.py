@@ -20,6 +20,11 @@ class Host:
     credential: str
     simulated: bool
 
+    @property
+    def is_public_only(self) -> bool:
+        """Whether its name must not lead into a private network, now or later."""
+        return not self.simulated and not self.spec.allow_private_address
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

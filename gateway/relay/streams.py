@@ -133,6 +133,7 @@ class StreamRelay:
                 body=call.body,
                 headers=call.headers,
                 timeout_s=self._config.first_byte_timeout_s,
+                is_public_only=call.is_public_only,
             ) as upstream:
                 if upstream.status != _OK:
                     return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())

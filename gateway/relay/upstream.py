@@ -1,16 +1,26 @@
-"""Calls to providers: the only importer of the HTTP client, chosen by measurement (docs/adr). Pools, limits, time-outs."""
+"""Calls to providers: pools of connections, time-outs, TLS, and no private address unless the operator said so.
+
+Redirects are never followed, and no proxy of the environment is used: a provider's key must not travel elsewhere.
+"""
 
 import asyncio
+import ipaddress
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import ConnectError, ConnectTimeoutError, PyreqwestError, RequestTimeoutError
+import certifi
 
-_IDLE_POOL_S = 60
-_ANSWER_MAX_BYTES = 64 * 1024 * 1024
+from gateway.relay.http1 import ANSWER_MAX_BYTES, ConnectionBroken, Http1Connection
+
+# Shorter than what servers allow (60 s and more), so that they seldom close a connection at the moment we use it.
+_IDLE_POOL_S = 45.0
+_IDLE_MAX = 512  # per origin
+_PORTS = {"http": 80, "https": 443}
+_STALE_RETRIES = 2
 
 
 class UpstreamDown(Exception):
@@ -22,107 +32,218 @@ class UpstreamDown(Exception):
         self.sent = sent
 
 
+class _Origin(NamedTuple):
+    """What a connection is good for. ``is_public_only`` refuses private addresses when it connects."""
+
+    scheme: str
+    host: str
+    port: int
+    is_public_only: bool
+
+
 class UpstreamAnswer:
-    """A whole answer: status, headers (lower-case names), body."""
+    """A whole answer: status, headers, body."""
 
-    __slots__ = ("body", "header", "status")
+    __slots__ = ("_headers", "body", "status")
 
-    def __init__(self, status: int, header: "HeaderGetter", body: bytes) -> None:
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self.status = status
-        self.header = header
         self.body = body
+        self._headers = headers
 
-
-class HeaderGetter(Protocol):
-    """Looks a response header up, case-insensitively."""
-
-    def __call__(self, name: str, /) -> str | None:
-        """Return the first value, or None."""
+    def header(self, name: str) -> str | None:
+        """Return the first value of a header (lower-case name), or None."""
+        return _find(self._headers, name)
 
 
 class UpstreamStream:
     """An answer whose body arrives in pieces of whatever size the network gave."""
 
-    __slots__ = ("_reader", "header", "status")
+    __slots__ = ("_connection", "_headers", "status")
 
-    def __init__(self, status: int, header: HeaderGetter, reader: object) -> None:
-        self.status = status
-        self.header = header
-        self._reader = reader
+    def __init__(self, connection: Http1Connection) -> None:
+        self.status = connection.status
+        self._headers = connection.headers
+        self._connection = connection
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of a header (lower-case name), or None."""
+        return _find(self._headers, name)
 
     async def read(self) -> bytes | None:
         """Return the next piece, or None at the end. Raises: UpstreamDown when the provider breaks off or falls silent."""
         try:
-            chunk = await self._reader.read_chunk()  # type: ignore[attr-defined]
-        except PyreqwestError as error:
+            return await self._connection.read()
+        except ConnectionBroken as error:
             raise _down(error) from error
-        return None if chunk is None else bytes(chunk)
 
     async def read_all(self) -> bytes:
         """Return the rest, for error bodies; cut at 64 MiB."""
         parts: list[bytes] = []
         size = 0
-        while size < _ANSWER_MAX_BYTES and (part := await self.read()) is not None:
+        while size < ANSWER_MAX_BYTES and (part := await self.read()) is not None:
             parts.append(part)
             size += len(part)
         return b"".join(parts)
 
 
-def _down(error: PyreqwestError) -> UpstreamDown:
-    if isinstance(error, ConnectError | ConnectTimeoutError):
-        return UpstreamDown("connect", "could not connect", sent=False)
-    if isinstance(error, RequestTimeoutError):
-        return UpstreamDown("timeout", "no answer in time", sent=True)
-    return UpstreamDown("network", "connection broke off", sent=True)
-
-
 class UpstreamClient:
-    """One connection pool per process. Redirects are never followed: a provider's key must not travel elsewhere."""
+    """One pool of connections per process, a stack of idle ones per origin."""
 
     def __init__(self, *, connect_timeout_s: float, idle_timeout_s: float) -> None:
-        self._client: Client = (
-            ClientBuilder()
-            .connect_timeout(timedelta(seconds=connect_timeout_s))
-            .read_timeout(timedelta(seconds=idle_timeout_s))
-            .pool_idle_timeout(timedelta(seconds=_IDLE_POOL_S))
-            .pool_max_idle_per_host(512)
-            .follow_redirects(False)  # noqa: FBT003 -- the client's own signature
-            .no_proxy()
-            .tcp_nodelay(True)  # noqa: FBT003 -- the client's own signature
-            .user_agent("Tollway/0.1")
-            .build()
-        )
+        self._connect_timeout_s = connect_timeout_s
+        self._idle_timeout_s = idle_timeout_s
+        self._idle: dict[_Origin, list[Http1Connection]] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._client.close()
+        """Close every idle connection; those in use close when their answer ends."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+        self._idle.clear()
 
-    async def send(self, url: str, *, body: bytes, headers: Mapping[str, str], timeout_s: float) -> UpstreamAnswer:
+    async def send(
+        self, url: str, *, body: bytes, headers: Mapping[str, str], timeout_s: float, is_public_only: bool = False
+    ) -> UpstreamAnswer:
         """POST and read the whole answer. Raises: UpstreamDown."""
-        request = self._client.post(url).headers(headers).timeout(timedelta(seconds=timeout_s)).body_bytes(body).build()
-        try:
-            response = await request.send()
-            return UpstreamAnswer(response.status, response.get_header, bytes(await response.bytes()))
-        except PyreqwestError as error:
-            raise _down(error) from error
+        origin, head = _head_of(url, is_public_only)
+        request = _request(head, headers, body)
+        connection = await self._exchange(origin, request, timeout_s=timeout_s, whole=True)
+        pieces = connection.pieces
+        answer = UpstreamAnswer(connection.status, connection.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        self._release(origin, connection)
+        return answer
 
     @asynccontextmanager
-    async def stream(self, url: str, *, body: bytes, headers: Mapping[str, str], timeout_s: float) -> AsyncIterator[UpstreamStream]:
-        """POST and hand out the answer as it arrives; ``timeout_s`` bounds the wait for its head. Leaving closes the connection,
-        which stops the provider. Raises: UpstreamDown.
+    async def stream(
+        self, url: str, *, body: bytes, headers: Mapping[str, str], timeout_s: float, is_public_only: bool = False
+    ) -> AsyncIterator[UpstreamStream]:
+        """POST and hand out the answer as it arrives; ``timeout_s`` bounds the wait for its head. Leaving before the end closes the
+        connection, which stops the provider. Raises: UpstreamDown.
         """
-        # A limit of 0 hands every chunk over at once; the default would gather them.
-        request = self._client.post(url).headers(headers).body_bytes(body).streamed_read_buffer_limit(0).build_streamed()
+        origin, head = _head_of(url, is_public_only)
+        connection = await self._exchange(origin, _request(head, headers, body), timeout_s=timeout_s, whole=False)
+        connection.watch_silence(self._idle_timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
-                response = await request.__aenter__()
-        except TimeoutError as error:
-            if isinstance(error, PyreqwestError):
-                raise _down(error) from error
-            raise UpstreamDown("timeout", "no answer in time", sent=True) from error
-        except PyreqwestError as error:
-            raise _down(error) from error
-        try:
-            yield UpstreamStream(response.status, response.get_header, response.body_reader)
+            yield UpstreamStream(connection)
         finally:
-            await request.__aexit__(None, None, None)
+            self._release(origin, connection)
+
+    async def _exchange(self, origin: _Origin, request: bytes, *, timeout_s: float, whole: bool) -> Http1Connection:
+        """Send on an idle connection or a new one. Providers close idle ones at any time: a request that met that moment, and of which
+        the provider cannot have seen more than its closing, goes out again.
+        """
+        for attempt in range(_STALE_RETRIES + 1):
+            connection = self._take_idle(origin) if attempt < _STALE_RETRIES else None
+            if connection is None:
+                connection = await self._connect(origin)
+            try:
+                await connection.send(request, timeout_s=timeout_s, whole=whole)
+            except ConnectionBroken as error:
+                connection.release()
+                if error.kind != "stale":
+                    raise _down(error) from error
+            except BaseException:
+                connection.release()
+                raise
+            else:
+                return connection
+        raise UpstreamDown("network", "connection broke off", sent=True)
+
+    # --- the pool ---
+
+    def _take_idle(self, origin: _Origin) -> Http1Connection | None:
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if not connection.is_closed:
+                return connection
+        return None
+
+    def _release(self, origin: _Origin, connection: Http1Connection) -> None:
+        if not connection.release():
+            return
+        idle = self._idle.setdefault(origin, [])
+        if len(idle) >= _IDLE_MAX:
+            connection.close()
+            return
+        idle.append(connection)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_IDLE_POOL_S / 3, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close connections that nobody used for a while: the oldest lie at the bottom of each stack."""
+        loop = asyncio.get_running_loop()
+        oldest_s = loop.time() - _IDLE_POOL_S
+        for origin, connections in list(self._idle.items()):
+            kept = [one for one in connections if not one.is_closed and one.idle_since_s >= oldest_s]
+            for connection in connections:
+                if connection.idle_since_s < oldest_s:
+                    connection.close()
+            if kept:
+                self._idle[origin] = kept
+            else:
+                del self._idle[origin]
+        self._sweeper = loop.call_later(_IDLE_POOL_S / 3, self._sweep) if self._idle else None
+
+    async def _connect(self, origin: _Origin) -> Http1Connection:
+        loop = asyncio.get_running_loop()
+        tls = self._tls_context() if origin.scheme == "https" else None
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                host = await _public_address(loop, origin) if origin.is_public_only else origin.host
+                _, connection = await loop.create_connection(
+                    lambda: Http1Connection(loop), host, origin.port, ssl=tls, server_hostname=origin.host if tls else None
+                )
+        except (OSError, TimeoutError) as error:
+            raise UpstreamDown("connect", "could not connect", sent=False) from error
+        return connection
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            if not self._tls.cert_store_stats()["x509_ca"]:  # a system without certificates of its own
+                self._tls.load_verify_locations(certifi.where())
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+
+async def _public_address(loop: asyncio.AbstractEventLoop, origin: _Origin) -> str:
+    """Return the address that will be connected to: looked at and used, so that a name cannot change its mind in between."""
+    found = await loop.getaddrinfo(origin.host, origin.port, proto=6)
+    for *_, address in found:
+        if not ipaddress.ip_address(address[0]).is_global:
+            raise UpstreamDown("connect", "its name leads into a private network", sent=False)
+    return str(found[0][4][0])
+
+
+@lru_cache(maxsize=4096)
+def _head_of(url: str, is_public_only: bool) -> tuple[_Origin, str]:  # noqa: FBT001 -- a key of the cache
+    """Return where ``url`` is, and the first lines of a request to it."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    named = f"[{host}]" if ":" in host else host
+    shown = named if port == _PORTS[parts.scheme] else f"{named}:{port}"
+    head = f"POST {target} HTTP/1.1\r\nhost: {shown}\r\nuser-agent: Tollway/0.1\r\naccept: */*\r\naccept-encoding: identity\r\n"
+    return _Origin(parts.scheme, host, port, is_public_only), head
+
+
+def _request(head: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\n") != len(headers):
+        raise UpstreamDown("connect", "a header for it has a line break in it", sent=False)
+    return f"{head}{lines}content-length: {len(body)}\r\n\r\n".encode("latin-1") + body
+
+
+def _find(headers: list[tuple[bytes, bytes]], name: str) -> str | None:
+    wanted = name.encode("latin-1")
+    return next((value.decode("latin-1") for key, value in headers if key == wanted), None)
+
+
+def _down(error: ConnectionBroken) -> UpstreamDown:
+    return UpstreamDown("timeout" if error.kind == "timeout" else "network", str(error), sent=True)

@@ -89,7 +89,9 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "dead": ("chat_completions", f"{dead_url}/v1"),
     }
     providers = {
-        slug: ProviderSpec(slug=slug, name=slug.title(), base_url=url, dialect=dialect, auth="none", mode="live")
+        slug: ProviderSpec(
+            slug=slug, name=slug.title(), base_url=url, dialect=dialect, auth="none", mode="live", allow_private_address=True
+        )
         for slug, (dialect, url) in hosts.items()
     }
     models, endpoints = {}, {}

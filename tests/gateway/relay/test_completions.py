@@ -72,7 +72,7 @@ def test_mistakes_are_told_with_the_field(customer, fields, param):
 def test_a_failure_in_the_middle_is_told_in_the_stream_and_free(customer):
     before = customer.balance_nanos()
 
-    events = read_events(ask(customer, stream=True, prompt="[[simulate: error_in_stream=2]] x", provider={"only": ["alpha"]}).text)
+    events = read_events(ask(customer, stream=True, prompt="[[simulate: error_in_stream=4 rate=50]] x", provider={"only": ["alpha"]}).text)
 
     (failed,) = [event for event in events if isinstance(event, dict) and "error" in event]
     assert failed["choices"][0]["finish_reason"] == "error"

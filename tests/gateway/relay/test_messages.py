@@ -231,7 +231,9 @@ def test_what_only_anthropic_understands_goes_to_it_as_it_came(customer):
 def test_a_failure_in_the_middle_ends_the_stream_with_an_error_event_and_is_free(customer, model):
     before = customer.balance_nanos()
 
-    answer = ask(customer, model=model, stream=True, messages=[{"role": "user", "content": "[[simulate: error_in_stream=3]] hello"}])
+    answer = ask(
+        customer, model=model, stream=True, messages=[{"role": "user", "content": "[[simulate: error_in_stream=8 rate=100]] hello"}]
+    )
 
     events = events_of(answer)
     assert events[0]["type"] == "message_start"

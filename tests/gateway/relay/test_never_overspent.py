@@ -80,7 +80,13 @@ def _scripted_provider():
     def with_scripted(simulator_url, dead_url):
         snapshot = make(simulator_url, dead_url)
         snapshot.providers["script"] = ProviderSpec(
-            slug="script", name="Script", base_url=f"{server.url}/v1", dialect="chat_completions", auth="none", mode="live"
+            slug="script",
+            name="Script",
+            base_url=f"{server.url}/v1",
+            dialect="chat_completions",
+            auth="none",
+            mode="live",
+            allow_private_address=True,
         )
         thinks = frozenset({"reasoning", "max_tokens"})
         for name, changes in {

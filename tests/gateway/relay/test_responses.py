@@ -174,7 +174,7 @@ def test_mistakes_are_told_with_the_field_and_cost_nothing(customer, fields, par
     assert customer.balance_nanos() == before
 
 
-@pytest.mark.parametrize("directive", ["error_in_stream=3", "cut_after=3"])
+@pytest.mark.parametrize("directive", ["error_in_stream=5 rate=50", "cut_after=5 rate=50"])
 def test_a_failure_in_the_middle_is_a_failed_response_and_free(customer, directive):
     before = customer.balance_nanos()
 

@@ -66,7 +66,7 @@ def test_a_failure_before_the_first_byte_of_the_last_endpoint_is_an_ordinary_err
     assert answer.json()["error"]["metadata"]["error_type"] == "rate_limit_exceeded"
 
 
-@pytest.mark.parametrize("directive", ["error_in_stream=2", "cut_after=2", "malformed=2"])
+@pytest.mark.parametrize("directive", ["error_in_stream=4 rate=50", "cut_after=4 rate=50", "malformed=4 rate=50"])
 def test_a_failure_after_the_first_byte_is_told_in_the_stream_and_costs_nothing(customer, directive):
     before = customer.balance_nanos()
 
