@@ -52,6 +52,8 @@ def nanos_from_usd(usd: str | float | Decimal) -> Nanos:
 
 def usd_text(nanos: int) -> str:
     """Write nanos as a plain decimal of dollars without trailing zeros: 214_000 is '0.000214'."""
+    if 0 < nanos < NANOS_PER_USD:  # what nearly every request costs
+        return f"0.{nanos:09d}".rstrip("0")
     sign = "-" if nanos < 0 else ""
     whole, part = divmod(abs(nanos), NANOS_PER_USD)
     return f"{sign}{whole}.{part:09d}".rstrip("0") if part else f"{sign}{whole}"

@@ -12,7 +12,7 @@ import random
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import hiredis
@@ -50,13 +50,42 @@ class BadStoreUrl(ValueError):
     """The URL is not redis://, rediss:// or unix://."""
 
 
+class _Listener:
+    """Stands where a future stands and calls back at once: no handle, no turn of the loop in between."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[Any, Exception | None], None]) -> None:
+        self._tell = tell
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, reply: Any) -> None:
+        self._tell(reply, None)
+
+    def set_exception(self, error: Exception) -> None:
+        self._tell(None, error)
+
+    def exception(self) -> None:
+        """Nobody has to fetch it."""
+
+
+_Pending = TypeVar("_Pending", "asyncio.Future[Any]", _Listener, "asyncio.Future[Any] | _Listener")
+
+
 class _Call:
     """A command whose reply is awaited."""
 
     __slots__ = ("args", "future", "keys", "script", "sent_s")
 
     def __init__(
-        self, future: "asyncio.Future[Any]", sent_s: float, script: Script | None = None, keys: Sequence[str] = (), args: Sequence[Arg] = ()
+        self,
+        future: "asyncio.Future[Any] | _Listener",
+        sent_s: float,
+        script: Script | None = None,
+        keys: Sequence[str] = (),
+        args: Sequence[Arg] = (),
     ) -> None:
         self.future = future
         self.sent_s = sent_s
@@ -149,6 +178,15 @@ class MoneyConnection:
             return _fail_quietly(future, MoneyStoreDown())
         self._send(_Call(future, loop.time(), script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
         return future
+
+    def post_script(self, script: Script, keys: Sequence[str], args: Sequence[Arg], tell: Callable[[Any, Exception | None], None]) -> None:
+        """As ``run_script``, for a caller that waits for nothing: ``tell(reply, None)`` or ``tell(None, error)`` is called once."""
+        listener = _Listener(tell)
+        if not self.connected or len(self._pending) >= _PENDING_MAX:
+            listener.set_exception(MoneyStoreDown())
+            return
+        now_s = self._loop.time()  # type: ignore[union-attr]  # connected, so started
+        self._send(_Call(listener, now_s, script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
 
     # --- sending and receiving ---
 
@@ -344,7 +382,7 @@ def _swallow(future: "asyncio.Future[Any]") -> None:
         future.exception()
 
 
-def _fail_quietly(future: "asyncio.Future[Any]", error: Exception) -> "asyncio.Future[Any]":
+def _fail_quietly(future: _Pending, error: Exception) -> _Pending:
     """Set an exception without the complaint of the garbage collector if nobody awaits (fire and forget)."""
     future.set_exception(error)
     future.exception()

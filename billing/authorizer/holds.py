@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -60,20 +60,19 @@ class HoldContext(msgspec.Struct, omit_defaults=True, kw_only=True):
     user_agent: str = ""
 
 
-@dataclass(slots=True, eq=False)
-class Hold:
-    """One running request's money. The relay sets ``spent_nanos`` as tokens flow; the heartbeat tells the store, for the reaper."""
+class Hold(msgspec.Struct, eq=False, kw_only=True):
+    """One running request's money. The relay sets ``spent_nanos`` as tokens flow; the heartbeat tells the store, for the reaper.
+
+    ``event`` is the request's id as the store writes it: 32 hex digits.
+    """
 
     event_id: uuid.UUID
+    event: str
     caller: Caller
     amount_nanos: int
     context: HoldContext
     spent_nanos: int = 0
     is_settled: bool = False
-    event: str = field(init=False, default="")  # the id as the store writes it: 32 hex digits
-
-    def __post_init__(self) -> None:
-        self.event = self.event_id.hex
 
 
 class Holds:
@@ -129,7 +128,7 @@ class Holds:
             msg = f"a hold of {amount_nanos} nanos is out of range"
             raise AmountOutOfRange(msg)
         self._spool.check_room()
-        hold = Hold(event_id=event_id, caller=caller, amount_nanos=amount_nanos, context=context)
+        hold = Hold(event_id=event_id, event=event_id.hex, caller=caller, amount_nanos=amount_nanos, context=context)
         try:
             await self._take(hold, force=False)
         except (asyncio.CancelledError, MoneyStoreDown):
@@ -175,7 +174,7 @@ class Holds:
             return
         hold.is_settled = True
         self._in_flight.pop(hold.event, None)
-        record = self._spool.append(event)
+        record = self._spool.append(event, name=hold.event)
         self._resend(record, late=False)
 
     # --- talking to the store ---
@@ -216,7 +215,7 @@ class Holds:
 
     def _resend(self, record: SpoolRecord, *, late: bool) -> None:
         """Queue the settlement of a spooled event. ``late`` also charges when the store knows no such hold."""
-        future = self._connection.run_script(
+        self._connection.post_script(
             SETTLE,
             close_keys(record.shard, record.org_id, (record.key_id,)),
             (
@@ -230,19 +229,15 @@ class Holds:
                 record.hold_nanos - record.amount_nanos,
                 1 if late else 0,
             ),
+            partial(self._note_settled, record),
         )
-        future.add_done_callback(lambda done: self._note_settled(record, done))
 
-    def _note_settled(self, record: SpoolRecord, done: "asyncio.Future[Any]") -> None:
-        if done.cancelled():
-            return
-        error = done.exception()
+    def _note_settled(self, record: SpoolRecord, reply: Any, error: Exception | None) -> None:
         if error is not None:
             if isinstance(error, MoneyStoreError):
                 logger.error("settle_refused event=%s error=%s", record.event, error)
             self._janitor.wake()
             return
-        reply = done.result()
         status = reply[0]
         if status in (b"OK", b"LATE"):
             self._note_epoch(record.shard, reply[1])

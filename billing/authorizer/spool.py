@@ -66,8 +66,7 @@ class Segment:
     epochs: dict[int, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True, eq=False)
-class SpoolRecord:
+class SpoolRecord(msgspec.Struct, eq=False):
     """An event that the store has not yet confirmed. ``json`` is the UsageEvent as it goes into the stream."""
 
     event: str  # 32 hex digits
@@ -78,7 +77,7 @@ class SpoolRecord:
     hold_nanos: int
     json: bytes
     segment: Segment | None
-    sent_s: float = field(default_factory=time.monotonic)
+    sent_s: float = msgspec.field(default_factory=time.monotonic)
     gone_s: float | None = None  # since when the store says that it has no such hold
     refused: bytes = b""  # the store's last answer, if it was not a confirmation
 
@@ -146,8 +145,9 @@ class Spool:
         if self._problem:
             raise SpoolFull(self._problem, retry_after_s=5.0)
 
-    def append(self, event: UsageEvent) -> SpoolRecord:
-        """Write an event; when this returns the operating system has it, and the disk has it within ``fsync_s``.
+    def append(self, event: UsageEvent, *, name: str = "") -> SpoolRecord:
+        """Write an event; when this returns the operating system has it, and the disk has it within ``fsync_s``. ``name`` is its id in hex,
+        where that is known.
 
         Never raises for a full disk: the event is then kept in memory and written later, and ``check_room`` stops new requests.
         """
@@ -155,7 +155,7 @@ class Spool:
         line = b"%08x %s\n" % (zlib.crc32(json), json)
         segment = self._write(line)
         record = SpoolRecord(
-            event.event_id.hex, event.org_id, event.shard, event.key_id, event.amount_nanos, event.hold_nanos, json, segment
+            name or event.event_id.hex, event.org_id, event.shard, event.key_id, event.amount_nanos, event.hold_nanos, json, segment
         )
         self.unsettled[record.event] = record
         return record

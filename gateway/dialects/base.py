@@ -236,45 +236,29 @@ def raw_usd(nanos: int) -> msgspec.Raw:
     return msgspec.Raw(usd_text(nanos).encode())
 
 
-def chat_usage(
-    usage: Usage,
-    *,
-    cost_nanos: int,
-    upstream_cost_nanos: int,
-    upstream_prompt_cost_nanos: int,
-    is_byok: bool = False,
-) -> Json:
-    """Return the usage object of Chat Completions. Prompt counts include cached tokens, completion counts include reasoning.
+_CHAT_USAGE = (
+    b'{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,"cost":%b,"is_byok":false,'
+    b'"prompt_tokens_details":{"cached_tokens":%d,"cache_write_tokens":%d,"audio_tokens":%d,"video_tokens":0},'
+    b'"cost_details":{"upstream_inference_cost":%b,"upstream_inference_prompt_cost":%b,"upstream_inference_completions_cost":%b},'
+    b'"completion_tokens_details":{"reasoning_tokens":%d,"audio_tokens":%d,"image_tokens":%d}%b}'
+)
 
-    ``cost_nanos`` is what the customer is charged, ``upstream_cost_nanos`` what the provider charges, of which
-    ``upstream_prompt_cost_nanos`` for the prompt. Amounts become exact JSON numbers (``raw_usd``).
+
+def chat_usage(usage: Usage, *, cost_nanos: int, prompt_cost_nanos: int) -> msgspec.Raw:
+    """Return the usage object of Chat Completions as JSON. Prompt counts include cached tokens, completion counts include reasoning.
+
+    ``cost_nanos`` is what the customer is charged, of which ``prompt_cost_nanos`` for the prompt; on credits the upstream costs are the
+    charge itself. Amounts are exact JSON numbers. Written in one stroke: a dictionary of it is a tenth of a whole answer's time.
     """
-    prompt_tokens = usage.prompt_tokens
-    completion_tokens = usage.completion_tokens
-    cost = raw_usd(cost_nanos)
-    body: Json = {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-        "cost": cost,
-        "is_byok": is_byok,
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cache_read_tokens,
-            "cache_write_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens,
-            "audio_tokens": usage.audio_input_tokens,
-            "video_tokens": 0,
-        },
-        "cost_details": {
-            "upstream_inference_cost": cost if upstream_cost_nanos == cost_nanos else raw_usd(upstream_cost_nanos),
-            "upstream_inference_prompt_cost": raw_usd(upstream_prompt_cost_nanos),
-            "upstream_inference_completions_cost": raw_usd(upstream_cost_nanos - upstream_prompt_cost_nanos),
-        },
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning_tokens,
-            "audio_tokens": usage.audio_output_tokens,
-            "image_tokens": usage.image_output_tokens,
-        },
-    }
-    if usage.searches:
-        body["server_tool_use_details"] = {"web_search_requests": usage.searches}
-    return body
+    prompt_tokens, completion_tokens = usage.prompt_tokens, usage.completion_tokens
+    cost = usd_text(cost_nanos).encode()
+    searches = b',"server_tool_use_details":{"web_search_requests":%d}' % usage.searches if usage.searches else b""
+    return msgspec.Raw(
+        _CHAT_USAGE
+        % (
+            *(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens, cost),
+            *(usage.cache_read_tokens, usage.cache_write_tokens + usage.cache_write_1h_tokens, usage.audio_input_tokens),
+            *(cost, usd_text(prompt_cost_nanos).encode(), usd_text(cost_nanos - prompt_cost_nanos).encode()),
+            *(usage.reasoning_tokens, usage.audio_output_tokens, usage.image_output_tokens, searches),
+        )
+    )

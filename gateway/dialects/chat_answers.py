@@ -39,7 +39,6 @@ _FINISH: dict[str, str] = {
     "insufficient_system_resource": "error",
     "abort": "error",
 }
-_ROUTER_WORDS = ("id", "model", "provider", "usage", "object", "choices")
 
 
 def finish_reason(native: Any) -> str | None:
@@ -92,21 +91,22 @@ def decode_chat_answer(body: bytes) -> Answer:
         raise BadAnswer(malformed("an answer without choices"))
     clean = [_clean_choice(choice, place) for place, choice in enumerate(choices)]
     created = parsed.get("created")
-    canonical: Json = {name: value for name, value in parsed.items() if name not in _ROUTER_WORDS}
-    canonical["object"] = "chat.completion"
-    canonical["created"] = created if isinstance(created, int) else int(time.time())
-    canonical.setdefault("system_fingerprint", None)
-    canonical["choices"] = clean
+    upstream_id, model, usage = parsed.pop("id", None), parsed.pop("model", None), parsed.pop("usage", None)
+    parsed.pop("provider", None)
+    parsed["object"] = "chat.completion"
+    parsed["created"] = created if isinstance(created, int) else int(time.time())
+    parsed.setdefault("system_fingerprint", None)
+    parsed["choices"] = clean
     last = clean[-1] if clean else {}
-    chars = sum(text_chars(choice["message"]) for choice in clean)
+    chars = sum([text_chars(choice["message"]) for choice in clean])
     tier = parsed.get("service_tier")
     return Answer(
-        body=canonical,
-        usage=usage_from_chat(parsed.get("usage")),
+        body=parsed,
+        usage=usage_from_chat(usage),
         finish_reason=last.get("finish_reason"),
         native_finish_reason=last.get("native_finish_reason"),
-        upstream_id=parsed["id"] if isinstance(parsed.get("id"), str) else "",
-        served_model=parsed["model"] if isinstance(parsed.get("model"), str) else "",
+        upstream_id=upstream_id if isinstance(upstream_id, str) else "",
+        served_model=model if isinstance(model, str) else "",
         service_tier=tier if isinstance(tier, str) else "",
         output_seen=chars > 0 or any(_has_media(choice["message"]) for choice in clean),
         output_chars=chars,

@@ -10,14 +10,9 @@ from gateway.relay.sse import DONE
 _encode_json = msgspec.json.Encoder().encode
 
 
-def usage_of(closing: Closing) -> Json:
-    """Return the ``usage`` of an answer. On credits the upstream costs are the charge itself, and are not to be added to it."""
-    return chat_usage(
-        closing.usage,
-        cost_nanos=closing.cost_nanos,
-        upstream_cost_nanos=closing.cost_nanos,
-        upstream_prompt_cost_nanos=closing.prompt_cost_nanos,
-    )
+def usage_of(closing: Closing) -> msgspec.Raw:
+    """Return the ``usage`` of an answer, as JSON."""
+    return chat_usage(closing.usage, cost_nanos=closing.cost_nanos, prompt_cost_nanos=closing.prompt_cost_nanos)
 
 
 def failed_choice() -> list[Json]:

@@ -10,6 +10,7 @@ from gateway.dialects.base import Json
 
 # Far above what any request can use. Priced, a larger one would leave the 64 bits of a balance, and its charge would be refused for ever.
 _COUNT_MAX = 10**9
+_TOTALS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
 def count(value: Any) -> int:
@@ -21,6 +22,21 @@ def count(value: Any) -> int:
     if isinstance(value, float) and 0 < value <= _COUNT_MAX and value.is_integer():
         return int(value)
     return 0
+
+
+def _is_plain(report: Json) -> bool:
+    """Whether the report counts nothing but whole prompts and answers that add up: what most are."""
+    prompt_tokens, completion_tokens = report.get("prompt_tokens"), report.get("completion_tokens")
+    if prompt_tokens.__class__ is not int or completion_tokens.__class__ is not int:
+        return False
+    for name, value in report.items():
+        if value.__class__ is dict:
+            if any(value.values()):
+                return False
+        elif value and name not in _TOTALS:
+            return False
+    total = report.get("total_tokens")
+    return 0 <= prompt_tokens <= _COUNT_MAX and 0 <= completion_tokens <= _COUNT_MAX and total == prompt_tokens + completion_tokens
 
 
 def _details(report: Json, name: str) -> Json:
@@ -40,6 +56,8 @@ def usage_from_chat(report: Any) -> Usage | None:
     """
     if not isinstance(report, dict) or not (_is_number(report.get("prompt_tokens")) or _is_number(report.get("completion_tokens"))):
         return None
+    if _is_plain(report):
+        return Usage(input_tokens=report["prompt_tokens"], output_tokens=report["completion_tokens"])
     prompt_tokens, completion_tokens = count(report.get("prompt_tokens")), count(report.get("completion_tokens"))
     surplus = count(report.get("total_tokens")) - prompt_tokens - completion_tokens
     inputs, outputs = _details(report, "prompt_tokens_details"), _details(report, "completion_tokens_details")

@@ -62,7 +62,9 @@ class RelayApp:
             await exchange.fail(ApiError("Internal Server Error", remedy="Try again; quote X-Generation-Id if it persists."))
 
     def _handler(self, exchange: Exchange) -> _Handler:
-        path = exchange.path.rstrip("/")
+        path = exchange.path
+        if path not in self._routes:
+            path = path.rstrip("/")
         methods = self._routes.get(path) or self._catalog.find(path)
         if methods is None:
             raise NotFound(f"There is nothing at {exchange.path}", remedy="The API lives under /api/v1.")

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlencode
+
+import msgspec
 
 from billing.types import AttemptRecord
 from gateway.dialects.base import InvalidRequest, UpstreamDialect, UpstreamFault
@@ -28,8 +29,7 @@ _NOT_EXPRESSIBLE = "not_expressible"
 _OURS = "the provider refused the operator's credential or account"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request ready to be sent upstream."""
 
     dialect: UpstreamDialect

@@ -3,7 +3,7 @@
 A token is at least one byte, so the bytes of everything the model reads bound its prompt tokens; the context window bounds them too.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from billing.money import nanos_from_picos
 from catalog.pricing import upper_bound
@@ -23,8 +23,7 @@ _IMAGE_TOKENS, _FILE_TOKENS, _AUDIO_TOKENS, _MESSAGE_TOKENS = 1_600, 3_000, 1_00
 _CHARS_PER_TOKEN = 4  # what a token is on average, for estimates; never for bounds
 
 
-@dataclass(frozen=True, slots=True)
-class HoldPlan:
+class HoldPlan(msgspec.Struct, frozen=True):
     """What to hold before calling an endpoint.
 
     ``output_tokens`` is what the amount covers; ``cap_tokens`` is sent upstream as max_tokens when the client set none and the answer

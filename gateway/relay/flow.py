@@ -64,6 +64,7 @@ class ChatFlow:
             route=route,
             client=exchange.client_info(),
             started_ns=started_ns,
+            id=exchange.generation_id,
         )
         await self._cashier.reserve(generation)
         await self._answer(generation, exchange)

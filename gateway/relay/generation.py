@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from dataclasses import dataclass, field
 
+import msgspec
 import uuid_utils.compat
 
 from accounts.types import Caller
@@ -17,8 +17,7 @@ from gateway.relay.estimate import HoldPlan
 from gateway.relay.routing import Route
 
 
-@dataclass(slots=True)
-class ClientInfo:
+class ClientInfo(msgspec.Struct):
     """What the client said about itself in headers, for the receipt."""
 
     user_agent: str = ""
@@ -26,8 +25,7 @@ class ClientInfo:
     title: str = ""
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """How the answering attempt ended. ``usage`` is None until it is known or estimated."""
 
     status: str = "error"  # ok, error, cancelled
@@ -41,8 +39,7 @@ class Outcome:
     output_seen: bool = False
 
 
-@dataclass(slots=True)
-class Generation:
+class Generation(msgspec.Struct, eq=False):
     """Everything about one request, filled in as it goes. Times: ``started_ns`` monotonic, ``started_at_ms`` Unix milliseconds."""
 
     caller: Caller
@@ -58,9 +55,9 @@ class Generation:
     plan: HoldPlan | None = None
     hold: Hold | None = None
     candidate: Candidate | None = None
-    attempts: list[AttemptRecord] = field(default_factory=list)
+    attempts: list[AttemptRecord] = msgspec.field(default_factory=list)
     first_byte_ns: int = 0
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: Outcome = msgspec.field(default_factory=Outcome)
     settled: bool = False
 
 
@@ -79,6 +76,7 @@ def start_generation(
     route: Route,
     client: ClientInfo,
     started_ns: int,
+    id: str,  # noqa: A002 -- the field's name
 ) -> Generation:
     """Return the record of a request that has passed authentication and routing."""
     return Generation(
@@ -89,7 +87,7 @@ def start_generation(
         route=route,
         client=client,
         event_id=event_id,
-        id=f"gen-{event_id.hex}",
+        id=id,
         started_ns=started_ns,
         started_at_ms=time.time_ns() // 1_000_000,
     )

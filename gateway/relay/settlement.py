@@ -3,7 +3,6 @@
 import datetime as dt
 import logging
 import time
-from dataclasses import dataclass
 
 import msgspec
 
@@ -22,8 +21,7 @@ _log = logging.getLogger(__name__)
 _NOTHING = Usage(requests=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(msgspec.Struct, frozen=True):
     """What a request came to. ``amount_nanos`` is charged to the customer; ``cost_nanos`` is the provider's own price."""
 
     usage: Usage

@@ -15,7 +15,7 @@ USAGE = Usage(
 
 
 def written() -> bytes:
-    return msgspec.json.encode(chat_usage(USAGE, cost_nanos=214_000, upstream_cost_nanos=200_001, upstream_prompt_cost_nanos=1))
+    return msgspec.json.encode(chat_usage(USAGE, cost_nanos=214_000, prompt_cost_nanos=1))
 
 
 def test_prompt_counts_include_cache_and_completion_counts_reasoning():
@@ -28,9 +28,9 @@ def test_prompt_counts_include_cache_and_completion_counts_reasoning():
         "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 7, "audio_tokens": 5, "video_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 8, "audio_tokens": 9, "image_tokens": 10},
         "cost_details": {
-            "upstream_inference_cost": 0.000200001,
+            "upstream_inference_cost": 0.000214,
             "upstream_inference_prompt_cost": 0.000000001,
-            "upstream_inference_completions_cost": 0.0002,
+            "upstream_inference_completions_cost": 0.000213999,
         },
         "server_tool_use_details": {"web_search_requests": 2},
     }
@@ -46,7 +46,7 @@ def test_amounts_are_exact_plain_decimals(nanos, text):
 
 def test_the_official_openrouter_client_reads_it():
     read = openrouter.components.ChatUsage.model_validate_json(written())
-    assert (read.prompt_tokens, read.cost, read.cost_details.upstream_inference_cost) == (48, 0.000214, 0.000200001)
+    assert (read.prompt_tokens, read.cost, read.cost_details.upstream_inference_cost) == (48, 0.000214, 0.000214)
     assert read.server_tool_use_details.web_search_requests == 2
 
 
