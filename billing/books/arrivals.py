@@ -8,7 +8,7 @@ import msgspec
 
 from billing.live import StreamEntry
 from billing.money import PICOS_PER_NANO
-from billing.types import UsageEvent, event_time
+from billing.types import UsageEvent
 
 # Spools may bring events this late; older days may have been exported and dropped.
 DAYS_BACK = 35
@@ -26,23 +26,21 @@ class Arrival(NamedTuple):
     stream_id: str
     src: str
     event: UsageEvent
-    created_at: dt.datetime  # the moment inside the event id, UTC
-
-    @property
-    def day(self) -> dt.date:
-        """The partition."""
-        return self.created_at.date()
+    created_ms: int  # the moment inside the event id, Unix milliseconds
+    day: dt.date  # its day in UTC: the partition
 
 
 _decoder = msgspec.json.Decoder(UsageEvent)
 _UUID_VERSION = 7
+_MS_PER_DAY = 86_400_000
+_EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 
 
 def read(entry: StreamEntry, *, today: dt.date) -> Arrival:
     """Decode and check one entry. Raises: BadEvent with the reason."""
     usage = _decode(entry.event)
-    named = (entry.event_id, entry.org_id, entry.key_id, entry.amount_nanos)
-    inside = (usage.event_id, usage.org_id, usage.key_id, usage.amount_nanos)
+    named = (entry.event_hex, entry.org_id, entry.key_id, entry.amount_nanos)
+    inside = (usage.event_id.hex, usage.org_id, usage.key_id, usage.amount_nanos)
     if named != inside:
         # The money store charged by the entry's fields; a row that says something else would leave the two apart.
         msg = f"the entry charged {named}, the event inside says {inside}"
@@ -50,8 +48,8 @@ def read(entry: StreamEntry, *, today: dt.date) -> Arrival:
     if usage.event_id.version != _UUID_VERSION:
         msg = f"event id {usage.event_id} is not a UUIDv7"
         raise BadEvent(msg)
-    created_at = _time_of(usage.event_id)
-    day = created_at.date()
+    created_ms = int(entry.event_hex[:12], 16)
+    day = _day_of(usage.event_id, created_ms // _MS_PER_DAY)
     if not today - dt.timedelta(days=DAYS_BACK) <= day <= today + dt.timedelta(days=DAYS_AHEAD):
         msg = f"event id {usage.event_id} is of {day}, too far from {today}"
         raise BadEvent(msg)
@@ -61,7 +59,7 @@ def read(entry: StreamEntry, *, today: dt.date) -> Arrival:
     if 2 * abs(usage.amount_picos - usage.amount_nanos * PICOS_PER_NANO) > PICOS_PER_NANO:
         msg = f"{usage.amount_picos} p$ do not round to {usage.amount_nanos} n$"
         raise BadEvent(msg)
-    return Arrival(entry.stream_id, entry.src, usage, created_at)
+    return Arrival(entry.stream_id, entry.src, usage, created_ms, day)
 
 
 def _decode(event: bytes) -> UsageEvent:
@@ -85,9 +83,9 @@ def _without_zeros(value: Any) -> Any:
     return value
 
 
-def _time_of(event_id: uuid.UUID) -> dt.datetime:
+def _day_of(event_id: uuid.UUID, days: int) -> dt.date:
     try:
-        return event_time(event_id)
+        return dt.date.fromordinal(_EPOCH_ORDINAL + days)
     except (OverflowError, ValueError) as error:
         msg = f"event id {event_id} has no calendar day"
         raise BadEvent(msg) from error

@@ -7,9 +7,10 @@ entry of an event that is booked (its charge is to be given back), or the true f
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -20,15 +21,23 @@ from billing.books.arrivals import Arrival
 from billing.types import UsageEvent
 
 # Columns that are not simply fields of UsageEvent come first.
-_FIELDS = tuple(name for name in UsageEvent.__struct_fields__ if name not in {"meters", "attempts"})
-_COLUMNS = ("day", "part", "src", "batch_id", "created_at", "meters", "attempts", *_FIELDS)
+_FIELDS = tuple(name for name in UsageEvent.__struct_fields__ if name not in {"event_id", "meters", "attempts"})
+_COLUMNS = ("event_id", "day", "part", "src", "batch_id", "created_at", "meters", "attempts", *_FIELDS)
+_TABS = len(_COLUMNS) - 1
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _names = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
 _STAGE = "CREATE TEMPORARY TABLE IF NOT EXISTS billing_usage_staging (LIKE billing_usageevent INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
 _COPY = sql.SQL("COPY billing_usage_staging ({}) FROM STDIN").format(_names)
 _INSERT = sql.SQL(
-    "INSERT INTO billing_usageevent ({0}) SELECT {0} FROM billing_usage_staging "
-    "ON CONFLICT DO NOTHING RETURNING org_id, event_id, amount_nanos"
+    "WITH added AS (INSERT INTO billing_usageevent ({0}) SELECT {0} FROM billing_usage_staging "
+    "ON CONFLICT DO NOTHING RETURNING org_id, amount_nanos) "
+    "SELECT org_id, count(*), sum(amount_nanos)::bigint FROM added GROUP BY org_id"
 ).format(_names)
+_NEW = """
+SELECT org_id, event_id FROM billing_usageevent
+JOIN unnest(%s::bigint[], %s::uuid[], %s::date[]) AS wanted (org_id, event_id, day) USING (org_id, event_id, day)
+WHERE batch_id = %s AND part = %s
+"""
 _BOOKED = """
 SELECT org_id, event_id, src, part, status, amount_nanos, amount_picos, cost_nanos, meters
 FROM billing_usageevent
@@ -47,7 +56,8 @@ class UsageRow(NamedTuple):
     event: UsageEvent
     part: int
     src: str
-    created_at: dt.datetime
+    created_ms: int
+    day: dt.date
     meters_moved: dict[str, int]
 
 
@@ -76,7 +86,7 @@ def insert(arrivals: Sequence[Arrival], *, batch_id: int) -> Insertion:
     """Add what is new among the arrivals. Needs a transaction."""
     first: dict[EventKey, Arrival] = {}
     again = [arrival for arrival in arrivals if first.setdefault(_key(arrival), arrival) is not arrival]
-    candidates = [UsageRow(a.event, 0, a.src, a.created_at, a.event.meters) for a in first.values()]
+    candidates = [UsageRow(a.event, 0, a.src, a.created_ms, a.day, a.event.meters) for a in first.values()]
     used: Counter[int] = Counter()
     new = _add(candidates, batch_id=batch_id, used=used)
     rows = [row for row in candidates if (row.event.org_id, row.event.event_id) in new]
@@ -117,7 +127,7 @@ def _difference(arrival: Arrival, expired: _Booked) -> UsageRow:
         cost_nanos=arrival.event.cost_nanos - expired.cost_nanos,
     )
     moved = {name: event.meters.get(name, 0) - expired.meters.get(name, 0) for name in event.meters.keys() | expired.meters.keys()}
-    return UsageRow(event, 1, arrival.src, arrival.created_at, moved)
+    return UsageRow(event, 1, arrival.src, arrival.created_ms, arrival.day, moved)
 
 
 def _key(arrival: Arrival) -> EventKey:
@@ -145,25 +155,38 @@ def _add(rows: list[UsageRow], *, batch_id: int, used: Counter[int]) -> set[Even
         cursor.execute(_STAGE)
         cursor.execute("TRUNCATE billing_usage_staging")
         with cursor.copy(_COPY) as copy:
-            for values in _values(rows, batch_id):
-                copy.write_row(values)
+            copy.write("".join([_line(row, batch_id) for row in rows]).encode("utf-8", "surrogatepass"))
         cursor.execute(_INSERT)
-        inserted = cursor.fetchall()
-    for org_id, _, amount_nanos in inserted:
-        used[org_id] += amount_nanos
-    return {(org_id, event_id) for org_id, event_id, _ in inserted}
+        inserted = 0
+        for org_id, count, amount_nanos in cursor.fetchall():
+            inserted += count
+            used[org_id] += amount_nanos
+        keys = [(row.event.org_id, row.event.event_id) for row in rows]
+        if inserted == len(rows):
+            return set(keys)
+        cursor.execute(_NEW, [*map(list, zip(*keys, strict=True)), [row.day for row in rows], batch_id, rows[0].part])
+        return {(org_id, event_id) for org_id, event_id in cursor.fetchall()}
 
 
-def _values(rows: Iterable[UsageRow], batch_id: int) -> Iterable[tuple[Any, ...]]:
+def _line(row: UsageRow, batch_id: int) -> str:
+    """Write a row as COPY's text format reads it. By hand: adapting forty values one by one took a third of all settlement."""
+    event, part, src, created_ms, day, _ = row
     encode = msgspec.json.encode
-    for event, part, src, created_at, _ in rows:
-        yield (
-            created_at.date(),
-            part,
-            src,
-            batch_id,
-            created_at,
-            encode(event.meters).decode(),
-            encode(event.attempts).decode(),
-            *_fields_of(event),
-        )
+    values = (
+        event.event_id.hex, day, part, src, batch_id, _timestamp(created_ms),
+        encode(event.meters).decode(), encode(event.attempts).decode(), *_fields_of(event),
+    )  # fmt: skip
+    line = "\t".join(map(str, values))
+    if line.count("\t") != _TABS or "\\" in line or "\n" in line or "\r" in line:
+        line = "\t".join([str(value).translate(_ESCAPES) for value in values])
+    return line + "\n"
+
+
+def _timestamp(created_ms: int) -> str:
+    second, rest_ms = divmod(created_ms, 1000)
+    return f"{_second_text(second)}.{rest_ms:03d}+00"
+
+
+@lru_cache(maxsize=4096)
+def _second_text(second: int) -> str:
+    return dt.datetime.fromtimestamp(second, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")

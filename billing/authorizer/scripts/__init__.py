@@ -30,6 +30,7 @@ RELEASE = _load("release", "common", "scopes")
 SETTLE = _load("settle", "common", "scopes", "close")
 REAP = _load("reap", "common", "scopes", "close")
 ACKNOWLEDGE = _load("acknowledge", "common", "scopes")
+ACKNOWLEDGE_PLAIN = _load("acknowledge_plain", "common")
 CREDIT = _load("credit", "common")
 PUT_BALANCE = _load("put_balance", "common")
 PUT_KEY_SCOPE = _load("put_key_scope", "common", "scopes")
@@ -38,4 +39,4 @@ BEGIN_EPOCH = _load("begin_epoch", "common")
 
 # What a data-plane connection loads when it connects.
 DATA_PLANE = (RESERVE, EXTEND, HEARTBEAT, RELEASE, SETTLE, PUT_BALANCE, PUT_KEY_SCOPE)
-EVERY = (*DATA_PLANE, REAP, ACKNOWLEDGE, CREDIT, CLOSE_EPOCH, BEGIN_EPOCH)
+EVERY = (*DATA_PLANE, REAP, ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, CREDIT, CLOSE_EPOCH, BEGIN_EPOCH)

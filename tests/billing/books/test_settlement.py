@@ -275,3 +275,31 @@ def test_what_is_due_is_booked_on_every_shard_and_shards_without_an_epoch_are_op
     assert UsageEvent.objects.count() == 2
     assert live.shards_with_stale_epochs() == []
     assert settlement.settle_due() == 0
+
+
+def test_texts_that_mean_something_to_copy_arrive_as_they_are(make_organization):
+    organization = make_organization(10 * USD)
+    odd = "tab\there, line\nand\r\nreturn, back\\slash, \\N, \\., 文字 🦊"
+    plane.spend(organization, 5, user_agent=odd, app_title="\\N", finish_reason="")
+
+    settlement.settle_shard(shard=7)
+
+    row = UsageEvent.objects.get()
+    assert (row.user_agent, row.app_title, row.finish_reason) == (odd, "\\N", "")
+
+
+def test_acknowledging_again_what_was_half_acknowledged_counts_the_rest_once(make_organization):
+    organization, other = make_organization(100), make_organization(100)
+    for amount_nanos in (1, 2, 4):
+        plane.spend(organization, amount_nanos)
+        plane.spend(other, 8 * amount_nanos)
+    entries = live.read_batch(shard=7, consumer="books")
+    acks = [live.Ack(one.stream_id, one.org_id, one.key_id, one.amount_nanos) for one in entries]
+
+    assert live.acknowledge(shard=7, acks=acks[:3]) == 3
+    assert live.acknowledge(shard=7, acks=acks) == 3
+    assert live.acknowledge(shard=7, acks=acks) == 0
+
+    assert live.read_balance(org_id=organization.pk, shard=7) == (93, 0, 0, 1)
+    assert live.read_balance(org_id=other.pk, shard=7) == (44, 0, 0, 1)
+    assert live.stream_lag(shard=7).entries == 0
