@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import logging
+import mmap
 import os
 import shutil
 import time
@@ -58,6 +59,7 @@ class Segment:
     path: Path
     capacity: int
     fd: int = -1
+    view: mmap.mmap | None = None
     used: int = 0
     is_closed: bool = False
     is_adopted: bool = False
@@ -257,17 +259,19 @@ class Spool:
         if segment is not None and segment.used + len(line) > segment.capacity:
             segment = self._rotate()
         try:
-            if segment is None:
+            if segment is None or segment.view is None:
                 raise OSError(errno.ENOSPC, "no segment is open")
-            written = 0
-            while written < len(line):
-                written += os.pwrite(segment.fd, line[written:], segment.used + written)
+            end = segment.used + len(line)
+            if end > segment.capacity:
+                raise OSError(errno.EFBIG, "the event is larger than a segment")
+            # A shared mapping: the system has the bytes as it would have those of a write, without a call to it per event.
+            segment.view[segment.used : end] = line
         except OSError as error:
             self._stop(f"the spool cannot be written: {error.strerror}")
             if keep:
                 self._unwritten.append(line)
             return None
-        segment.used += len(line)
+        segment.used = end
         if not self._fsync_due:
             self._fsync_due = True
             asyncio.get_running_loop().call_later(self._fsync_s, self._sync_soon)
@@ -331,11 +335,12 @@ class Spool:
             # than writing the events did.
             os.pwritev(fd, [_ZEROS] * (self._segment_bytes // len(_ZEROS)), 0)
             os.posix_fallocate(fd, 0, self._segment_bytes)
+            view = mmap.mmap(fd, self._segment_bytes)
         except OSError:
             os.close(fd)
             path.unlink(missing_ok=True)
             raise
-        return Segment(path, self._segment_bytes, fd)
+        return Segment(path, self._segment_bytes, fd, view)
 
     def _stop(self, problem: str) -> None:
         if problem != self._problem:
@@ -345,6 +350,9 @@ class Spool:
 
 def _shut(segment: Segment) -> None:
     fd, segment.fd = segment.fd, -1
+    if segment.view is not None:
+        segment.view.close()
+        segment.view = None
     with contextlib.suppress(OSError):
         os.ftruncate(fd, segment.used)
         os.fdatasync(fd)

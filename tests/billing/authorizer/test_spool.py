@@ -191,21 +191,38 @@ async def test_a_disk_without_space_stops_new_requests_before_an_event_is_lost(t
 
 
 async def test_an_event_that_cannot_be_written_is_kept_and_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = await start(tmp_path)
+    spool = await start(tmp_path, segment_bytes=4096)
 
-    def refuse(*_: object) -> int:
+    def refuse(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "pwrite", refuse)
-    record = spool.append(usage_event(new_id(), 5))
-    with pytest.raises(SpoolFull, match="Input/output error"):
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    records = [spool.append(usage_event(new_id(), 5)) for _ in range(40)]
+    with pytest.raises(SpoolFull):
         spool.check_room()
-    assert record.event in spool.unsettled
+    assert [record.segment for record in records[-3:]] == [None] * 3
+    assert {record.event for record in records} == set(spool.unsettled)
     monkeypatch.undo()
-    spool.keep_house(rotate_after_s=900, delete_after_s=900)
-    spool.keep_house(rotate_after_s=900, delete_after_s=900)
+    while spool._unwritten:
+        spool.keep_house(rotate_after_s=0, delete_after_s=900)
+    spool.keep_house(rotate_after_s=0, delete_after_s=900)
     spool.check_room()
-    assert record.json in segments(tmp_path)[0].read_bytes()
+    assert sorted(await read_all(spool)) == sorted(record.event for record in records)
+    await spool.close()
+
+
+async def test_a_disk_that_fails_a_sync_stops_new_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = await start(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    fill(spool, 1)
+    await wait_for(lambda: bool(spool._problem))
+    with pytest.raises(SpoolFull, match="synced: Input/output error"):
+        spool.check_room()
+    monkeypatch.undo()
     await spool.close()
 
 
