@@ -14,6 +14,7 @@ Which rate a meter is billed at:
 import datetime as dt
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -47,6 +48,7 @@ COMPLETION_METERS: Final = ("output_tokens", "reasoning_tokens", "audio_output_t
 TOKEN_METERS: Final = PROMPT_METERS + COMPLETION_METERS
 UNIT_METERS: Final = ("requests", "searches", "seconds", "characters", "pages", "images")
 _METERS: Final = TOKEN_METERS + UNIT_METERS
+_counts_of: Final = attrgetter(*_METERS)
 
 # What must have a rate before an endpoint may be sold: one of the sets, by the model's type.
 _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
@@ -149,8 +151,7 @@ def cost(card: RateCard, usage: Usage, *, service_tier: str = "", at: dt.datetim
     lines: list[CostLine] = []
     unpriced: list[str] = []
     total = 0
-    for meter in _METERS:
-        count = getattr(usage, meter)
+    for meter, count in zip(_METERS, _counts_of(usage), strict=True):
         if not count:
             continue
         if count < 0:

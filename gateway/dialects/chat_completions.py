@@ -47,7 +47,14 @@ _BOM = b"\xef\xbb\xbf"
 
 def decode_request(data: bytes) -> ChatRequest:
     """Read a client's body. Raises: InvalidRequest with the field and what it must be."""
-    return read_request(parse_json(data), has_extras=any(mark in data for mark in _EXTRA_MARKS))
+    return read_request(parse_json(data), has_extras=_has_extras(data))
+
+
+def _has_extras(data: bytes) -> bool:
+    for mark in _EXTRA_MARKS:  # noqa: SIM110 -- a generator costs more than all the searching
+        if mark in data:
+            return True
+    return False
 
 
 def read_request(body: Any, *, has_extras: bool) -> ChatRequest:

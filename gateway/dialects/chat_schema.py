@@ -264,7 +264,9 @@ def _check_functions(typed: ChatBody) -> None:
             param = f"tools[{index}].function"
             raise InvalidRequest(f"{param} is required for a tool of type function.", param)
     for index, message in enumerate(typed.messages):
-        for number, call in enumerate((message.tool_calls or ()) if isinstance(message, AssistantMessage) else ()):
+        if message.__class__ is not AssistantMessage or not message.tool_calls:
+            continue
+        for number, call in enumerate(message.tool_calls):
             if call.type == "function" and call.function is None:
                 param = f"messages[{index}].tool_calls[{number}].function"
                 raise InvalidRequest(f"{param} is required for a call of type function.", param)
@@ -272,6 +274,8 @@ def _check_functions(typed: ChatBody) -> None:
 
 def _check_tool_choice(typed: ChatBody) -> None:
     choice = typed.tool_choice
+    if choice is None:
+        return
     if isinstance(choice, str) and choice not in ("none", "auto", "required"):
         raise InvalidRequest(f"tool_choice must be none, auto, required or a named tool, not {choice!r}.", "tool_choice")
     if isinstance(choice, dict):

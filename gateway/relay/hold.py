@@ -1,5 +1,7 @@
 """Taking and growing the hold of one request, and saying clearly why it was refused."""
 
+from collections.abc import Iterator, Sequence
+
 from accounts.types import InvalidKey, KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.holds import AmountOutOfRange, HoldContext, Holds, InsufficientCredit
@@ -36,6 +38,11 @@ def _refused(unaffordable: _Unaffordable, public_url: str) -> ApiError:
         metadata={**metadata, "limit_source": "credits"},
         remedy=f"Add credits at {public_url}/credits, send a smaller max_tokens, or wait for running requests to settle.",
     )
+
+
+def _first_and_cheapest(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+    yield candidates[0]
+    yield min(candidates, key=lambda one: one.blended_picos)
 
 
 class Cashier:
@@ -77,7 +84,7 @@ class Cashier:
         refusal: InsufficientCredit | None = None
         need_nanos = 0
         for modest in (False, True):
-            for candidate in (first, min(candidates, key=lambda one: one.blended_picos)):
+            for candidate in _first_and_cheapest(candidates):
                 plan = plan_hold(generation.request, candidate.endpoint, default_output_tokens=tokens, modest=modest)
                 if refusal is not None and plan.amount_nanos >= need_nanos:
                     continue

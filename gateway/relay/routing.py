@@ -234,6 +234,17 @@ def find_route(
     Raises: BadRequest for a model that does not exist, NoEndpoint when nothing may serve the request (with the rules and a remedy).
     """
     parameters = parameters_of(body)
+    if len(names) == 1 and (found := view.find_model(names[0])) is not None and found[0].type == kind:
+        route = order_endpoints(
+            view.candidates[found[0].id],
+            wish=_with_suffix(wish, found[1]),
+            parameters=parameters,
+            max_tokens=max_tokens,
+            health=health,
+            rng=rng,
+        )
+        if route.candidates:
+            return route
     total = Route([])
     unknown: list[str] = []
     for name in names:

@@ -19,6 +19,7 @@ from gateway.relay.generation import Generation, Outcome
 USER_MAX = 256  # what a receipt keeps of the caller's own name for an end user
 _log = logging.getLogger(__name__)
 _NOTHING = Usage(requests=0)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Bill(msgspec.Struct, frozen=True):
@@ -96,14 +97,17 @@ def price(generation: Generation, candidate: Candidate) -> Bill:
     """Price the outcome with the version the request was routed with."""
     outcome = generation.outcome
     usage = outcome.usage or _NOTHING
-    at = dt.datetime.fromtimestamp(generation.started_at_ms / 1000, tz=dt.UTC)
+    at = _EPOCH + dt.timedelta(milliseconds=generation.started_at_ms)
     endpoint = candidate.endpoint
     paid = _priced(endpoint.cost, usage, outcome.service_tier, at, endpoint.id)
     provider_nanos = 0 if candidate.host.simulated else paid.nanos
     if endpoint.is_free or is_free_of_charge(outcome, usage, generation.request.kind):
         return Bill(usage, 0, 0, 0, provider_nanos)
     charge = paid if candidate.is_at_cost else _priced(endpoint.price, usage, outcome.service_tier, at, endpoint.id)
-    prompt_picos = sum(line.picos for line in charge.lines if line.meter in PROMPT_METERS)
+    prompt_picos = 0
+    for line in charge.lines:
+        if line.meter in PROMPT_METERS:
+            prompt_picos += line.picos
     return Bill(usage, charge.nanos, charge.picos, min(nanos_from_picos(prompt_picos), charge.nanos), provider_nanos)
 
 
