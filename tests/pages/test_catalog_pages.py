@@ -1,6 +1,7 @@
 """Filters, comparison, calculator, plot, provider and pricing pages: what they say is what is charged."""
 
 import datetime as dt
+import re
 
 import msgspec
 import pytest
@@ -110,6 +111,15 @@ def test_the_pricing_page_adds_up(client: Client, settings) -> None:
     assert "2.75 % is added" in page
     settings.MARKUP_BASIS_POINTS = 0
     assert "Nothing is added" in client.get("/pricing").content.decode()
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/acme/swift", "/compare", "/pricing", "/providers/acme"])
+@pytest.mark.usefixtures("catalog")
+def test_feed_readers_find_the_price_changes_on_every_page_of_the_catalog(client: Client, path: str) -> None:
+    head = client.get(path).content.decode().partition("</head>")[0]
+    found = re.findall(r'<link rel="alternate" type="([^"]+)" title="[^"]+" href="([^"]+)">', head)
+    assert found == [("application/feed+json", "/api/v1/feed.json"), ("application/rss+xml", "/feed.rss")]
+    assert [client.get(address)["Content-Type"].partition(";")[0] for _, address in found] == [kind for kind, _ in found]
 
 
 def test_the_worked_example_is_a_real_charge(catalog: Snapshot) -> None:

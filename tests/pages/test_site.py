@@ -73,6 +73,17 @@ def test_the_admin_is_closed_to_everybody_else(owner: User, as_person: Callable[
 
 
 @pytest.mark.django_db
+def test_header_and_footer_lead_to_prices_and_their_changes(client: Client) -> None:
+    page = client.get("/pricing").content.decode()
+    header, _, rest = page.partition("</header>")
+
+    assert '<a href="/pricing" aria-current="page">Pricing</a>' in header
+    links = re.findall(r'<a href="([^"]+)">', rest.partition("<footer")[2])
+    assert {"/models", "/pricing", "/api/v1/feed.json", "/feed.rss"} <= set(links)
+    assert [client.get(link).status_code for link in links if link.startswith("/")] == [200] * 4
+
+
+@pytest.mark.django_db
 def test_a_page_that_is_not_there_says_so_in_style(client: Client) -> None:
     answer = client.get("/nothing/here")
 
