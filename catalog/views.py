@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from catalog import calculator, comparison_page, markup_rules, price_plot, showcase, snippets
+from catalog import calculator, comparison_page, markup_rules, price_plot, showcase, sitemap, snippets
 from catalog.fragments import render_once
 from catalog.page_filters import NO_FILTERS, choices, read_filters
 from catalog.showcase import SORTS
@@ -118,6 +118,14 @@ def show_provider(request: HttpRequest, slug: str) -> HttpResponse:
         raise Http404
     rows = showcase.model_rows(snapshot, filters=NO_FILTERS._replace(provider=slug))
     return render(request, "catalog/provider.html", {"section": "models", "provider": provider, "rows": rows})
+
+
+@require_safe
+def list_pages(request: HttpRequest) -> HttpResponse:
+    """Show the sitemap, with the addresses of PUBLIC_URL under whatever name the crawler asked."""
+    snapshot = showcase.published()
+    context = {"paths": sitemap.public_paths(snapshot), "published_at": snapshot.published_at if snapshot else None}
+    return render(request, "catalog/sitemap.xml", context, content_type="application/xml")
 
 
 @require_safe

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
@@ -39,8 +40,8 @@ def change_theme(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def robots(_request: HttpRequest) -> HttpResponse:
-    """Keep crawlers out of everything that belongs to somebody."""
-    return HttpResponse(_ROBOTS, content_type="text/plain; charset=utf-8")
+    """Keep crawlers out of everything that belongs to somebody, and show them the rest."""
+    return HttpResponse(f"{_ROBOTS}\nSitemap: {settings.PUBLIC_URL}{reverse('sitemap')}\n", content_type="text/plain; charset=utf-8")
 
 
 @require_safe

@@ -135,6 +135,28 @@ def test_robots_are_kept_out_of_what_belongs_to_somebody(client: Client) -> None
 
     assert "Disallow: /dashboard" in lines
     assert "Disallow: /" not in lines
+    assert lines[-1] == f"Sitemap: {settings.PUBLIC_URL}/sitemap.xml"
+
+
+@pytest.mark.usefixtures("catalog")
+def test_the_sitemap_has_every_public_page_and_each_of_them_is_there(client: Client) -> None:
+    answer = client.get("/sitemap.xml", headers={"Host": "localhost"})
+
+    addresses = re.findall(r"<loc>([^<]+)</loc>", answer.content.decode())
+    paths = [address.removeprefix(settings.PUBLIC_URL) for address in addresses]
+    models = ["/models/acme/swift", "/models/acme/painter", "/models/other/away"]
+    assert paths == ["/", "/models", "/pricing", *models, "/providers/acme", "/providers/slowhost", "/providers/away"]
+    assert {client.get(path).status_code for path in paths} == {200}
+    assert answer["Content-Type"] == "application/xml"
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/acme/swift", "/compare", "/providers/acme", "/pricing"])
+@pytest.mark.usefixtures("catalog")
+def test_public_pages_name_their_one_address_whatever_the_query(client: Client, path: str) -> None:
+    page = client.get(f"{path}?m=acme/swift").content.decode()
+
+    assert f'<link rel="canonical" href="{settings.PUBLIC_URL}{path}">' in page
+    assert f'<meta property="og:url" content="{settings.PUBLIC_URL}{path}">' in page
 
 
 @pytest.mark.usefixtures("organization")
