@@ -1,8 +1,12 @@
-"""The Celery application and every periodic job with its period in seconds. Messages are wake-ups; money never travels in one."""
+"""The Celery application and every periodic job with its period in seconds or its time of day in UTC.
+
+Messages are wake-ups; money never travels in one.
+"""
 
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 
@@ -23,6 +27,7 @@ app.conf.beat_schedule = {
     "prices": {"task": "catalog.tasks.publish_due", "schedule": 30.0, "options": {"expires": 30.0}},
     # Fresh price lists, compared and proposed for review.
     "fresh-prices": {"task": "catalog.tasks.propose_prices", "schedule": 86_400.0, "options": {"expires": 3600.0}},
-    # The invariants of the books.
+    # The invariants of the books: the last days all day long, everything ever booked once a night.
     "verify": {"task": "billing.tasks.verify_books", "schedule": 300.0, "options": {"expires": 300.0}},
+    "verify-all": {"task": "billing.tasks.verify_all_books", "schedule": crontab(hour=3, minute=20), "options": {"expires": 3600.0}},
 }

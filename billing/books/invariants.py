@@ -3,8 +3,12 @@
 I1 debits equal credits. I2 each account's counters are the sums of its transfers. I3 usage rows equal their transfers, batches and
 rollups. I5 live balances equal the books at the same sequence number. I6 what is held is the sum of the holds, none of them
 forgotten. I7 no customer is further below zero than one overrun explains. I8 streams are drained and nothing was refused.
+
+I2 and I3 read every row ever written, so they can be narrowed to a window of days: then I3 takes the window's batches and rollup days
+and I2, whose counters began with the first transfer, is left to the next whole check. All others read only what is there now.
 """
 
+import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -12,6 +16,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
+from django.utils import timezone
 
 from billing import live
 from billing.books import settlement
@@ -23,6 +28,8 @@ from billing.money import NANOS_PER_USD
 OVERRUN_MAX_NANOS = NANOS_PER_USD
 HOLD_OVERDUE_MAX_MS = 60_000
 LAG_MAX_MS = 10_000
+# Today and yesterday: whatever midnight cuts in two is seen whole for a day.
+WINDOW_DAYS = 2
 _LOCK_WAIT_S = 5.0
 _BATCHES_PER_STEP = 5_000
 
@@ -82,9 +89,10 @@ SELECT batch.id, batch.events, count(usage.event_id) FROM billing_usagebatch bat
 LEFT JOIN billing_usageevent usage ON usage.batch_id = batch.id AND usage.batch_id BETWEEN %(first)s AND %(last)s
 WHERE batch.id BETWEEN %(first)s AND %(last)s GROUP BY batch.id, batch.events HAVING batch.events <> count(usage.event_id) ORDER BY batch.id
 """
-_I3_DAYS = (
-    "SELECT DISTINCT (hour AT TIME ZONE 'UTC')::date FROM billing_usagerollup UNION SELECT DISTINCT day FROM billing_usageevent ORDER BY 1"
-)
+_I3_DAYS = """
+SELECT DISTINCT (hour AT TIME ZONE 'UTC')::date FROM billing_usagerollup WHERE hour >= %(since)s::timestamp AT TIME ZONE 'UTC'
+UNION SELECT DISTINCT day FROM billing_usageevent WHERE day >= %(since)s ORDER BY 1
+"""
 _I3_ROLLUPS = """
 WITH used AS (
     SELECT org_id, key_id, date_trunc('hour', created_at, 'UTC') AS hour, model, provider, count(*) FILTER (WHERE part = 0) AS requests,
@@ -110,27 +118,29 @@ GROUP BY org_id HAVING sum(credits_nanos) - sum(debits_nanos) < -sum(limit_nanos
 """
 
 
-def verify(*, shards: Iterable[int] | None = None, on_progress: Progress | None = None) -> list[Difference]:
-    """Check everything and return all differences; ``differences`` yields them as they are found."""
-    return list(differences(shards=shards, on_progress=on_progress))
+def verify(*, shards: Iterable[int] | None = None, days: int | None = None, on_progress: Progress | None = None) -> list[Difference]:
+    """Return all differences; ``differences`` yields them as they are found."""
+    return list(differences(shards=shards, days=days, on_progress=on_progress))
 
 
-def verify_and_log() -> int:
-    """Check everything, log each difference as an error and return their number."""
+def verify_and_log(*, days: int | None = None) -> int:
+    """Check the last ``days`` or, if None, everything; log each difference as an error and return their number."""
     found = 0
-    for difference in differences():
+    for difference in differences(days=days):
         _log.error("books do not balance: %s", difference)
         found += 1
     return found
 
 
-def differences(*, shards: Iterable[int] | None = None, on_progress: Progress | None = None) -> Iterator[Difference]:
+def differences(
+    *, shards: Iterable[int] | None = None, days: int | None = None, on_progress: Progress | None = None
+) -> Iterator[Difference]:
     """Yield each difference when it is found: the books first, then the money store of ``shards`` (all of them if None).
 
-    Raises: MoneyStoreDown.
+    ``days`` narrows I3 to so many UTC days, today among them, and leaves I2 out; None is everything. Raises: MoneyStoreDown.
     """
     tell = on_progress or (lambda _title, _done, _total: None)
-    yield from _books(tell)
+    yield from _books(tell, since=None if days is None else timezone.now().astimezone(dt.UTC).date() - dt.timedelta(days=days - 1))
     numbers = list(range(settings.LEDGER_SHARDS) if shards is None else shards)
     for done, shard in enumerate(numbers):
         tell("I5 I6 I8 money store", done, len(numbers))
@@ -138,21 +148,25 @@ def differences(*, shards: Iterable[int] | None = None, on_progress: Progress | 
     tell("I5 I6 I8 money store", len(numbers), len(numbers))
 
 
-def _books(tell: Progress) -> Iterator[Difference]:
+def _books(tell: Progress, *, since: dt.date | None) -> Iterator[Difference]:
     with transaction.atomic():
         if len(connection.savepoint_ids) == 0:
             # One moment for all checks, so that what commits meanwhile cannot look like a difference.
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        tell("I1 I2 I7 accounts", 0, 1)
+        title = "I1 I2 I7 accounts" if since is None else "I1 I7 accounts"
+        tell(title, 0, 1)
         yield from _accounts()
-        tell("I1 I2 I7 accounts", 1, 1)
+        if since is None:
+            yield from _counters()
+        tell(title, 1, 1)
         latest = UsageBatch.objects.aggregate(latest=Max("id", default=0))["latest"]
-        for first in range(1, latest + 1, _BATCHES_PER_STEP):
-            tell("I3 usage batches", first - 1, latest)
+        before = 0 if since is None else _latest_batch_before(since)
+        for first in range(before + 1, latest + 1, _BATCHES_PER_STEP):
+            tell("I3 usage batches", first - 1 - before, latest - before)
             yield from _batches(first, first + _BATCHES_PER_STEP - 1)
-        tell("I3 usage batches", latest, latest)
-        days = [row[0] for row in _rows(_I3_DAYS)]
+        tell("I3 usage batches", latest - before, latest - before)
+        days = [row[0] for row in _rows(_I3_DAYS, {"since": since or dt.date.min})]
         for done, day in enumerate(days):
             tell("I3 hourly rollups", done, len(days))
             yield from _rollups(day)
@@ -161,10 +175,21 @@ def _books(tell: Progress) -> Iterator[Difference]:
             yield Difference("I8", f"dead letter {letter.pk} of shard {letter.shard} ({letter.reason})", 0, 1, "entries")
 
 
+def _latest_batch_before(day: dt.date) -> int:
+    # Backwards by number: reads the window's batches and not all that were ever booked.
+    midnight = dt.datetime.combine(day, dt.time.min, tzinfo=dt.UTC)
+    return UsageBatch.objects.filter(created_at__lt=midnight).order_by("-id").values_list("id", flat=True).first() or 0
+
+
 def _accounts() -> Iterator[Difference]:
     [(debits, credits_)] = _rows(_I1)
     if debits != credits_:
         yield Difference("I1", "all accounts, debits against credits", int(credits_), int(debits))
+    for org_id, balance, floor in _rows(_I7, [[code.value for code in CUSTOMER_CODES], OVERRUN_MAX_NANOS]):
+        yield Difference("I7", f"organization {org_id} is below its floor", int(floor), int(balance))
+
+
+def _counters() -> Iterator[Difference]:
     for account_id, debits, has_debits, credits_, has_credits in _rows(_I2):
         if debits != has_debits:
             yield Difference("I2", f"account {account_id} debits against its transfers", int(debits), has_debits)
@@ -172,8 +197,6 @@ def _accounts() -> Iterator[Difference]:
             yield Difference("I2", f"account {account_id} credits against its transfers", int(credits_), has_credits)
     for org_id, count, seq, _ in _rows(_I2_SEQ, [CUSTOMER_CODES[-1].value]):
         yield Difference("I2", f"organization {org_id} balance changes against their sequence", seq, count, "changes")
-    for org_id, balance, floor in _rows(_I7, [[code.value for code in CUSTOMER_CODES], OVERRUN_MAX_NANOS]):
-        yield Difference("I7", f"organization {org_id} is below its floor", int(floor), int(balance))
 
 
 def _batches(first: int, last: int) -> Iterator[Difference]:

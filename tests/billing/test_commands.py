@@ -2,11 +2,13 @@ import io
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.urls import reverse
 
 from billing import live, queries, tasks
 from billing.books import dead_letters
 from billing.models import Account, UsageEvent
+from gateway.celery import app
 from tests.billing import plane
 from tests.billing.conftest import USD
 
@@ -76,6 +78,24 @@ def test_a_difference_found_by_the_job_is_logged_as_an_error(make_organization, 
     assert tasks.verify_books() == 1
 
     assert "books do not balance: I5" in caplog.text
+
+
+def test_the_nightly_job_finds_what_the_job_of_every_five_minutes_leaves_to_it(make_organization, settings, caplog):
+    settings.LEDGER_SHARDS = 8
+    make_organization(USD)
+    assert tasks.verify_all_books() == 0
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica; DELETE FROM billing_balancechange; SET session_replication_role = DEFAULT")
+
+    assert (tasks.verify_books(), tasks.verify_all_books()) == (0, 1)
+
+    assert "books do not balance: I2" in caplog.text
+
+
+def test_every_periodic_job_is_one_that_workers_know():
+    app.loader.import_default_modules()
+
+    assert {entry["task"] for entry in app.conf.beat_schedule.values()} <= set(app.tasks)
 
 
 @pytest.mark.parametrize("name", ["account", "transfer", "usagebatch", "balancechange", "settlementdeadletter"])

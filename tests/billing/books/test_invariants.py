@@ -1,10 +1,12 @@
 """Each invariant is broken on purpose, behind the books' back, and must be named with its amounts."""
 
+import datetime as dt
 import io
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from billing.books import invariants, settlement
 from tests.billing import plane
@@ -102,6 +104,56 @@ def test_a_balance_far_below_zero_breaks_i7_unless_an_overdraft_is_agreed(used):
 
     _tamper("UPDATE billing_account SET limit_nanos = %s WHERE code = 2010", 2 * USD)
     assert _found() == []
+
+
+@pytest.fixture
+def used_long_ago(make_organization):
+    """Return an organization with one batch of 20 days ago and one of now."""
+    organization = make_organization(USD)
+    moment = timezone.now() - dt.timedelta(days=20)
+    plane.settle(plane.make_event(organization, 500, event_id=plane.id_at(moment)), late=True)
+    settlement.settle_shard(shard=7)
+    _tamper("UPDATE billing_usagebatch SET created_at = %s", moment)
+    plane.spend(organization, 7)
+    settlement.settle_shard(shard=7)
+    assert invariants.verify(shards=[7]) == []
+    return organization
+
+
+def _found_in_window(days: int) -> list[tuple[str, int, int]]:
+    return [(one.invariant, one.expected, one.found) for one in invariants.verify(shards=[7], days=days)]
+
+
+@pytest.mark.usefixtures("used_long_ago")
+def test_a_window_sees_the_usage_of_its_own_days_only():
+    _tamper("DELETE FROM billing_usageevent WHERE amount_nanos = 500")
+
+    assert _found_in_window(2) == []
+    everything = {(one.invariant, one.expected, one.found) for one in invariants.verify(shards=[7])}
+    assert set(_found_in_window(21)) == everything == {("I3", 0, 500), ("I3", 1, 0), ("I3", 0, 1), ("I3", 0, 250)}
+
+    _tamper("UPDATE billing_usagerollup SET requests = requests + 1 WHERE amount_nanos = 7")
+    _tamper("UPDATE billing_usagebatch SET events = 3 WHERE amount_nanos = 7")
+
+    assert _found_in_window(1) == _found_in_window(2) == [("I3", 3, 1), ("I3", 1, 2)]
+
+
+def test_a_window_leaves_the_sums_of_all_transfers_out_and_nothing_else(used_long_ago, money_store_client):
+    _tamper("UPDATE billing_transfer SET amount_nanos = amount_nanos - 3 WHERE code = 10 AND amount_nanos = 500")
+    _tamper("DELETE FROM billing_balancechange")
+    assert _found_in_window(2) == []
+    _found("I2", "I3")
+
+    _tamper("UPDATE billing_account SET debits_nanos = debits_nanos + 1 WHERE code = 5010")
+    money_store_client.hincrby(f"{plane.shard_keys(7).balance}{used_long_ago.pk}", "avail", 1)
+
+    assert [name for name, _, _ in _found_in_window(2)] == ["I1", "I5"]
+
+
+def test_a_window_without_any_usage_is_checked_too(make_organization):
+    make_organization(USD)
+
+    assert _found_in_window(2) == []
 
 
 def test_the_command_says_so_when_the_books_balance(used, settings):
