@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from billing.money import NotAnAmount, nanos_from_usd
 from catalog.types import ModelType
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.errors import BadRequest, NoEndpoint, availability
 from gateway.relay.health import EndpointHealth
+from gateway.relay.preferences import NO_PREFERENCES, Preferences, check_slugs, read_preferences
 
-_SORTS = ("price", "throughput", "latency", "exacto")
+__all__ = ["Route", "find_route", "order_endpoints", "parameters_of", "read_preferences"]
+
 _SUFFIX_SORTS = {"floor": "price", "nitro": "throughput", "exacto": "exacto"}
 _SOFT_PARAMETERS = ("tools", "response_format", "verbosity")
 # Fields of a request that are ours or that every endpoint takes; all others must be among an endpoint's supported_parameters.
@@ -30,23 +31,6 @@ _NOT_PARAMETERS = frozenset(
 _PARAMETER_NAMES = {"reasoning_effort": "reasoning", "functions": "tools", "function_call": "tool_choice"}
 
 
-@dataclass(frozen=True, slots=True)
-class Preferences:
-    """The ``provider`` object of a request, checked. Prices in picos per token."""
-
-    order: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
-    allow_fallbacks: bool = True
-    require_parameters: bool = False
-    deny_data_collection: bool = False
-    zdr: bool = False
-    quantizations: tuple[str, ...] = ()
-    sort: str = ""
-    max_prompt_picos: int | None = None
-    max_completion_picos: int | None = None
-
-
 @dataclass(slots=True)
 class Route:
     """Candidates in the order to try, and what ruled the others out (rule → how many)."""
@@ -55,79 +39,12 @@ class Route:
     excluded_by: dict[str, int] = field(default_factory=dict)
 
 
-def _strings(value: Any, name: str) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadRequest(f"provider.{name} must be a list of strings", metadata={"param": f"provider.{name}"})
-    return tuple(item.lower() for item in value)
-
-
-def _flag(value: Any, name: str, *, default: bool) -> bool:
-    if value is None:
-        return default
-    if not isinstance(value, bool):
-        raise BadRequest(f"provider.{name} must be true or false", metadata={"param": f"provider.{name}"})
-    return value
-
-
-def _price_picos(value: Any, name: str) -> int | None:
-    if value is None:
-        return None
-    try:
-        # $1 per million tokens is 1e9 nanos per million tokens, which is 1e6 picos per token.
-        picos, rest = divmod(nanos_from_usd(value), 1_000)
-    except NotAnAmount:
-        picos, rest = -1, 0
-    if picos < 0:
-        raise BadRequest(f"provider.max_price.{name} must be dollars per million tokens", metadata={"param": f"provider.max_price.{name}"})
-    return picos if rest == 0 else picos + 1  # a limit finer than a pico is rounded in the caller's favour
-
-
-def _sort(value: Any) -> str:
-    if isinstance(value, dict):
-        value = value.get("by")
-    if value is None:
-        return ""
-    if value not in _SORTS:
-        raise BadRequest(f"provider.sort must be one of {', '.join(_SORTS)}", metadata={"param": "provider.sort"})
-    return str(value)
-
-
-def read_preferences(raw: dict[str, Any]) -> Preferences:
-    """Check the ``provider`` object. Raises: BadRequest naming the field."""
-    if not raw:
-        return _NO_PREFERENCES
-    collection = raw.get("data_collection")
-    if collection not in (None, "allow", "deny"):
-        raise BadRequest("provider.data_collection must be 'allow' or 'deny'", metadata={"param": "provider.data_collection"})
-    prices = raw.get("max_price") or {}
-    if not isinstance(prices, dict):
-        raise BadRequest("provider.max_price must be an object", metadata={"param": "provider.max_price"})
-    return Preferences(
-        order=_strings(raw.get("order"), "order"),
-        only=_strings(raw.get("only"), "only"),
-        ignore=_strings(raw.get("ignore"), "ignore"),
-        allow_fallbacks=_flag(raw.get("allow_fallbacks"), "allow_fallbacks", default=True),
-        require_parameters=_flag(raw.get("require_parameters"), "require_parameters", default=False),
-        deny_data_collection=collection == "deny",
-        zdr=_flag(raw.get("zdr"), "zdr", default=False),
-        quantizations=_strings(raw.get("quantizations"), "quantizations"),
-        sort=_sort(raw.get("sort")),
-        max_prompt_picos=_price_picos(prices.get("prompt"), "prompt"),
-        max_completion_picos=_price_picos(prices.get("completion"), "completion"),
-    )
-
-
-_NO_PREFERENCES = Preferences()
-
-
 def _matches(slugs: Sequence[str], candidate: Candidate) -> bool:
     """A base slug matches every variant and region of a provider; a full slug matches one endpoint."""
     return candidate.endpoint.provider in slugs or candidate.endpoint.tag in slugs
 
 
-def _refusal(  # noqa: C901, PLR0911 -- a list of rules, read from top to bottom
+def _refusal(  # noqa: PLR0911 -- a list of rules, read from top to bottom
     candidate: Candidate, wish: Preferences, parameters: frozenset[str], max_tokens: int | None
 ) -> str:
     endpoint = candidate.endpoint
@@ -148,10 +65,7 @@ def _refusal(  # noqa: C901, PLR0911 -- a list of rules, read from top to bottom
         return "data_policy:training"
     if wish.zdr and policy.get("zdr") is not True:
         return "data_policy:zdr"
-    rates = endpoint.price.rates
-    if wish.max_prompt_picos is not None and rates.get("input_tokens", 0) > wish.max_prompt_picos:
-        return "max_price"
-    if wish.max_completion_picos is not None and rates.get("output_tokens", 0) > wish.max_completion_picos:
+    if wish.max_rates and any(endpoint.price.rates.get(meter, 0) > limit_picos for meter, limit_picos in wish.max_rates):
         return "max_price"
     return ""
 
@@ -231,8 +145,11 @@ def find_route(
 ) -> Route:
     """Return the endpoints of all named models, each model's in its order, models in theirs.
 
-    Raises: BadRequest for a model that does not exist, NoEndpoint when nothing may serve the request (with the rules and a remedy).
+    Raises: BadRequest for a model or a provider that does not exist, NoEndpoint when nothing may serve the request (with the rules and a
+    remedy).
     """
+    if wish is not NO_PREFERENCES:
+        check_slugs(wish, view)
     parameters = parameters_of(body)
     if len(names) == 1 and (found := view.find_model(names[0])) is not None and found[0].type == kind:
         route = order_endpoints(

@@ -63,7 +63,7 @@ def test_a_model_of_another_kind_is_a_wrong_endpoint(customer):
 
 
 def test_preferences_that_exclude_everyone_are_explained(customer):
-    answer = customer.post(provider={"only": ["nobody"]})
+    answer = customer.post(provider={"only": ["clio"]})
 
     error = error_of(answer)
     assert answer.status_code == 404

@@ -5,8 +5,10 @@ import pytest
 
 from gateway.relay.errors import BadRequest
 from gateway.relay.health import EndpointHealth
-from gateway.relay.routing import Preferences, order_endpoints, parameters_of, read_preferences
+from gateway.relay.preferences import Preferences, read_preferences
+from gateway.relay.routing import find_route, order_endpoints, parameters_of
 from tests.gateway.relay.builders import make_candidate
+from tests.gateway.relay.catalog_views import make_view
 
 
 class Clock:
@@ -26,6 +28,19 @@ def order(candidates, *, wish=None, parameters=frozenset(), max_tokens=None, hea
         max_tokens=max_tokens,
         health=health or EndpointHealth(),
         rng=random.Random(seed),
+    )
+
+
+def find(view, *names, provider=None, max_tokens=None, body=None, health=None):
+    return find_route(
+        view,
+        names=names or ("author/model",),
+        kind="chat",
+        wish=read_preferences(provider or {}),
+        body=body or {},
+        max_tokens=max_tokens,
+        health=health or EndpointHealth(),
+        rng=random.Random(1),
     )
 
 
@@ -117,8 +132,8 @@ def test_a_base_slug_matches_every_variant_and_a_full_slug_one():
         (Preferences(require_parameters=True), None, frozenset({"logprobs"}), "require_parameters"),
         (Preferences(deny_data_collection=True), None, frozenset(), "data_policy:training"),
         (Preferences(zdr=True), None, frozenset(), "data_policy:zdr"),
-        (Preferences(max_prompt_picos=999_999), None, frozenset(), "max_price"),
-        (Preferences(max_completion_picos=999_999), None, frozenset(), "max_price"),
+        (Preferences(max_rates=(("input_tokens", 999_999),)), None, frozenset(), "max_price"),
+        (Preferences(max_rates=(("output_tokens", 999_999),)), None, frozenset(), "max_price"),
         (Preferences(), 8193, frozenset(), "max_tokens"),
     ],
 )
@@ -130,7 +145,9 @@ def test_a_rule_that_empties_the_list_is_named(wish, max_tokens, parameters, rul
 
 
 def test_an_endpoint_at_exactly_the_limit_is_allowed():
-    route = order([make_candidate("a")], wish=Preferences(max_prompt_picos=1_000_000, max_completion_picos=1_000_000), max_tokens=8192)
+    wish = Preferences(max_rates=(("input_tokens", 1_000_000), ("output_tokens", 1_000_000), ("requests", 0), ("images", 0)))
+
+    route = order([make_candidate("a")], wish=wish, max_tokens=8192)
 
     assert slugs(route) == ["a"]
 
@@ -149,30 +166,10 @@ def test_only_fields_that_an_endpoint_must_know_count_as_parameters():
     assert parameters_of(body) == frozenset({"temperature", "tools", "reasoning"})
 
 
-def test_preferences_are_read_exactly():
-    wish = read_preferences(
-        {"max_price": {"prompt": "0.075", "completion": 1}, "sort": {"by": "price", "partition": "none"}, "only": ["OpenAI"]}
-    )
+def test_a_provider_that_the_catalog_does_not_know_is_refused_before_any_endpoint_is_chosen():
+    view = make_view(make_candidate("a"))
 
-    assert wish == Preferences(max_prompt_picos=75_000, max_completion_picos=1_000_000, sort="price", only=("openai",))
-
-
-@pytest.mark.parametrize(
-    ("raw", "param"),
-    [
-        ({"order": "openai"}, "provider.order"),
-        ({"only": [1]}, "provider.only"),
-        ({"allow_fallbacks": "yes"}, "provider.allow_fallbacks"),
-        ({"sort": "fame"}, "provider.sort"),
-        ({"data_collection": "maybe"}, "provider.data_collection"),
-        ({"max_price": 3}, "provider.max_price"),
-        ({"max_price": {"prompt": "cheap"}}, "provider.max_price.prompt"),
-        ({"max_price": {"completion": -1}}, "provider.max_price.completion"),
-        ({"max_price": {"prompt": True}}, "provider.max_price.prompt"),
-    ],
-)
-def test_a_wrong_preference_is_refused_with_its_name(raw, param):
     with pytest.raises(BadRequest) as refused:
-        read_preferences(raw)
+        find(view, provider={"order": ["a", "nobody"]})
 
-    assert refused.value.metadata == {"param": param}
+    assert refused.value.metadata == {"param": "provider.order"}
