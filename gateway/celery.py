@@ -4,15 +4,26 @@ Messages are wake-ups; money never travels in one.
 """
 
 import os
+from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 
 app = Celery("tollway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _give_way(**_: Any) -> None:
+    """Let requests go first where workers and gateways share a machine: the books may be a second behind, an answer may not."""
+    from django.conf import settings  # noqa: PLC0415 -- not before Celery has read them
+
+    os.nice(settings.WORKER_NICENESS)
+
 
 app.conf.beat_schedule = {
     # Book what the data plane has settled: at most a second behind.

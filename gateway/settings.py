@@ -74,6 +74,7 @@ CELERY_TASK_ROUTES = {"billing.tasks.settle_*": {"queue": "ledger"}}
 # The two unacked_* options make the message of a killed worker return within seconds instead of minutes.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "unacked_restore_interval": 5, "unacked_restore_throttle": 1}
 CELERY_TIMEZONE = "UTC"
+WORKER_NICENESS = env_int("WORKER_NICENESS", 5)
 
 # --- Ledger ---------------------------------------------------------------------------------------------------------
 LEDGER_SHARDS = 256  # fixed for the life of the books; organizations store theirs
