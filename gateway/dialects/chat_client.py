@@ -5,6 +5,7 @@ import msgspec
 from gateway.dialects.base import ChatRequest, Json, chat_usage
 from gateway.dialects.chat_completions import decode_request
 from gateway.dialects.client import Closing, Head, StreamEncoder
+from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
 from gateway.relay.sse import DONE
 
 _encode_json = msgspec.json.Encoder().encode
@@ -62,7 +63,7 @@ class ChatClient:
 
     def encode_answer(self, body: Json, request: ChatRequest, head: Head, closing: Closing) -> bytes:
         """Write a chat.completion."""
-        del request
+        hide_thoughts(body, request)
         body["id"] = head.id
         body["model"] = head.model
         body["provider"] = head.provider
@@ -73,8 +74,7 @@ class ChatClient:
 
     def new_stream_encoder(self, request: ChatRequest, head: Head) -> StreamEncoder:
         """Return an encoder for one stream."""
-        del request
-        return ChatStreamEncoder(head)
+        return hiding(ChatStreamEncoder(head), request)
 
     def encode_error(self, error: Json, generation_id: str) -> bytes:
         """Write an error body."""

@@ -8,6 +8,7 @@ from gateway.dialects.base import ChatRequest, InvalidRequest, Json
 from gateway.dialects.chat_client import usage_of
 from gateway.dialects.chat_completions import parse_json, read_request
 from gateway.dialects.client import Closing, Head, StreamEncoder
+from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
 from gateway.relay.sse import DONE
 
 _encode_json = msgspec.json.Encoder().encode
@@ -133,7 +134,7 @@ class CompletionsClient:
 
     def encode_answer(self, body: Json, request: ChatRequest, head: Head, closing: Closing) -> bytes:
         """Write a text_completion."""
-        del request
+        hide_thoughts(body, request)
         return _encode_json(
             {
                 "id": head.id,
@@ -149,8 +150,7 @@ class CompletionsClient:
 
     def new_stream_encoder(self, request: ChatRequest, head: Head) -> StreamEncoder:
         """Return an encoder for one stream."""
-        del request
-        return CompletionsStreamEncoder(head)
+        return hiding(CompletionsStreamEncoder(head), request)
 
     def encode_error(self, error: Json, generation_id: str) -> bytes:
         """Write an error body."""

@@ -8,6 +8,7 @@ from gateway.dialects.base import ChatRequest, Json
 from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.chat_schema import ChatBody, Message, measure
 from gateway.dialects.client import Closing, Head, StreamEncoder
+from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
 from gateway.dialects.messages_answers import REASONING_FORMAT
 from gateway.dialects.messages_encoder import MessagesStreamEncoder, encode_message, encode_messages_error
 from gateway.dialects.messages_schema import (
@@ -270,11 +271,21 @@ def _put_thinking(typed: MessagesBody, canonical: Json) -> None:
         canonical["reasoning"] = {"enabled": True, **({"effort": effort} if effort else {})}
     elif effort:
         canonical["reasoning"] = {"effort": effort}
-    if isinstance(thinking, ThinkingOn | ThinkingAdaptive) and thinking.display == "omitted":
-        canonical["reasoning"]["exclude"] = True
+    if _excludes(typed) or (isinstance(thinking, ThinkingOn | ThinkingAdaptive) and thinking.display == "omitted"):
+        canonical.setdefault("reasoning", {})["exclude"] = True
     if config is not None and config.format is not None:
         schema = {"name": "answer", "schema": config.format.schema, "strict": True}
         canonical["response_format"] = {"type": "json_schema", "json_schema": schema}
+
+
+def _excludes(typed: MessagesBody) -> bool:
+    return bool(typed.reasoning and typed.reasoning.exclude) or typed.include_reasoning is False
+
+
+def _keeps_seals(request: ChatRequest) -> bool:
+    """Whether blocks stay without their words, as ``thinking.display: omitted`` has it; excluded, they are left out whole."""
+    sent = request.native
+    return not (sent.get("reasoning") or {}).get("exclude") and sent.get("include_reasoning") is not False
 
 
 class MessagesClient:
@@ -289,13 +300,12 @@ class MessagesClient:
 
     def encode_answer(self, body: Json, request: ChatRequest, head: Head, closing: Closing) -> bytes:
         """Write a message."""
-        del request
+        hide_thoughts(body, request, keeps_seals=_keeps_seals(request))
         return encode_message(body, head, closing)
 
     def new_stream_encoder(self, request: ChatRequest, head: Head) -> StreamEncoder:
         """Return an encoder for one stream."""
-        del request
-        return MessagesStreamEncoder(head)
+        return hiding(MessagesStreamEncoder(head), request, keeps_seals=_keeps_seals(request))
 
     def encode_error(self, error: Json, generation_id: str) -> bytes:
         """Write an error body."""

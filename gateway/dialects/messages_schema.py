@@ -184,6 +184,12 @@ class _OutputConfig(msgspec.Struct):
     format: _Format | None = None
 
 
+class _Reasoning(msgspec.Struct):
+    """Not Anthropic's: how clients of all formats ask not to see thoughts."""
+
+    exclude: bool | None = None
+
+
 class _ContextManagement(msgspec.Struct):
     edits: list[Json] | None = None
 
@@ -212,6 +218,8 @@ class MessagesBody(msgspec.Struct):
     tool_choice: _Auto | _Any | _None | NamedTool | None = None
     thinking: ThinkingOn | ThinkingOff | ThinkingAdaptive | None = None
     output_config: _OutputConfig | None = None
+    reasoning: _Reasoning | None = None
+    include_reasoning: bool | None = None
     context_management: _ContextManagement | None = None
     metadata: _Metadata | None = None
     service_tier: str | None = None

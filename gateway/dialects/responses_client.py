@@ -8,6 +8,7 @@ from gateway.dialects.base import ChatRequest, InvalidRequest, Json
 from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.chat_schema import ChatBody, Message, measure
 from gateway.dialects.client import Closing, Head, StreamEncoder
+from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
 from gateway.dialects.responses_encoder import ResponsesStreamEncoder, encode_response, encode_responses_error
 from gateway.dialects.responses_schema import (
     FunctionCallItem,
@@ -48,6 +49,8 @@ def decode_responses_request(data: bytes) -> ChatRequest:
     if typed.reasoning is not None:
         wishes = msgspec.to_builtins(typed.reasoning)
         canonical["reasoning"] = {name: value for name, value in wishes.items() if value is not None and name != "summary"}
+    if typed.include_reasoning is not None:
+        canonical["include_reasoning"] = typed.include_reasoning
     if _LOGPROBS in (typed.include or ()) or typed.top_logprobs:
         canonical["logprobs"] = True
         canonical["top_logprobs"] = typed.top_logprobs or 0
@@ -246,11 +249,12 @@ class ResponsesClient:
 
     def encode_answer(self, body: Json, request: ChatRequest, head: Head, closing: Closing) -> bytes:
         """Write a response."""
+        hide_thoughts(body, request)
         return encode_response(body, request, head, closing)
 
     def new_stream_encoder(self, request: ChatRequest, head: Head) -> StreamEncoder:
         """Return an encoder for one stream."""
-        return ResponsesStreamEncoder(request, head)
+        return hiding(ResponsesStreamEncoder(request, head), request)
 
     def encode_error(self, error: Json, generation_id: str) -> bytes:
         """Write an error body."""

@@ -144,6 +144,7 @@ class _Reasoning(msgspec.Struct):
     summary: str | None = None
     enabled: bool | None = None
     max_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    exclude: bool | None = None
 
 
 class ResponsesBody(msgspec.Struct):
@@ -167,6 +168,7 @@ class ResponsesBody(msgspec.Struct):
     parallel_tool_calls: bool | None = None
     text: _Text | None = None
     reasoning: _Reasoning | None = None
+    include_reasoning: bool | None = None
     store: bool | None = None
     background: bool | None = None
     previous_response_id: str | None = None

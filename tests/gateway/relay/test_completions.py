@@ -78,3 +78,28 @@ def test_a_failure_in_the_middle_is_told_in_the_stream_and_free(customer):
     assert failed["choices"][0]["finish_reason"] == "error"
     assert events[-1] == "[DONE]"
     assert customer.balance_nanos() == before
+
+
+THINKS = {"reasoning": {"max_tokens": 1024}, "max_tokens": 2000}
+HIDDEN = [{"reasoning": {"max_tokens": 1024, "exclude": True}}, {"include_reasoning": False}]
+
+
+@pytest.mark.parametrize("wish", HIDDEN, ids=["exclude", "include_reasoning"])
+@pytest.mark.parametrize("path", ["/api/v1/chat/completions", "/api/v1/completions"])
+def test_hidden_thoughts_cost_what_shown_ones_do(customer, path, wish):
+    def post(**fields):
+        asked = {"messages": [{"role": "user", "content": "hello"}]} if "chat" in path else {"prompt": "hello"}
+        body = {"model": "test/chat", **ALPHA, **asked, **THINKS, **fields}
+        return customer.stack.client.post(path, json=body, headers=customer.headers)
+
+    shown, hidden, streamed = post(), post(**wish), post(stream=True, **wish)
+
+    said = shown.json()["choices"][0].get("message") or shown.json()["choices"][0]
+    assert said["reasoning"]
+    for answer in (hidden, streamed):
+        assert '"reasoning"' not in answer.text
+        assert '"reasoning_details"' not in answer.text
+    usages = [shown.json()["usage"], hidden.json()["usage"], read_events(streamed.text)[-2]["usage"]]
+    assert usages[0] == usages[1] == usages[2]
+    assert usages[0]["completion_tokens_details"]["reasoning_tokens"] > 0
+    assert [receipt.amount_nanos for receipt in customer.receipts()] == [cost_nanos(usages[0])] * 3

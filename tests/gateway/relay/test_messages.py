@@ -266,3 +266,19 @@ def test_tokens_are_counted_without_a_charge(customer):
     assert answer.status_code == 200, answer.text
     assert 300 < answer.json()["input_tokens"] < 800
     assert customer.balance_nanos() == before
+
+
+@pytest.mark.parametrize("model", ["test/chat", "test/claude"])
+@pytest.mark.parametrize("wish", [{"reasoning": {"exclude": True}}, {"include_reasoning": False}], ids=["exclude", "include_reasoning"])
+def test_hidden_thoughts_cost_what_shown_ones_do(customer, model, wish):
+    thinks = {"model": model, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+
+    shown, hidden = ask(customer, **thinks).json(), ask(customer, **thinks, **wish).json()
+    streamed = message_of(events_of(ask(customer, stream=True, **thinks, **wish)))
+
+    assert [block["type"] for block in shown["content"]] == ["thinking", "text"]
+    assert hidden["content"] == shown["content"][1:]
+    assert [block["type"] for block in streamed["content"]] == ["text"]
+    assert hidden["usage"] == shown["usage"] == streamed["usage"]
+    assert shown["usage"]["output_tokens_details"]["thinking_tokens"] > 0
+    assert [receipt.amount_nanos for receipt in customer.receipts()] == [cost_nanos(shown["usage"])] * 3

@@ -198,3 +198,19 @@ def test_thoughts_of_every_provider_survive_a_round_trip(customer):
         )
 
         assert second.status_code == 200, second.text
+
+
+@pytest.mark.parametrize("wish", [{"reasoning": {"max_tokens": 1024, "exclude": True}}, {"include_reasoning": False}])
+def test_hidden_thoughts_cost_what_shown_ones_do(customer, wish):
+    thinks = {"reasoning": {"max_tokens": 1024}, "max_output_tokens": 2000}
+
+    shown, hidden = ask(customer, **thinks).json(), ask(customer, **{**thinks, **wish}).json()
+    events = events_of(ask(customer, stream=True, **{**thinks, **wish}))
+
+    streamed = events[-1]["response"]
+    assert [item["type"] for item in shown["output"]] == ["reasoning", "message"]
+    assert [item["type"] for item in hidden["output"]] == [item["type"] for item in streamed["output"]] == ["message"]
+    assert not [event for event in events if "reasoning" in event["type"]]
+    assert hidden["usage"] == shown["usage"] == streamed["usage"]
+    assert shown["usage"]["output_tokens_details"]["reasoning_tokens"] > 0
+    assert [receipt.amount_nanos for receipt in customer.receipts()] == [cost_nanos(shown["usage"])] * 3
