@@ -17,15 +17,13 @@ from accounts.models import ApiKey, Organization
 from billing import live
 from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.periods import periods_at
-from billing.books import settlement
+from billing.books import misses
 from billing.books.chart import CUSTOMER_CODES
-from billing.books.shard_lock import ShardBusy
 from billing.models import Account, BalanceChange, UsageEvent, UsageRollup
 from billing.receipts import combine
 from billing.types import UsageEvent as Receipt
 from billing.types import event_day
 
-_SETTLE_WAIT_S = 2.0
 # How much of a receipt list is looked through for second parts; they follow their first part by the life of a hold.
 _PARTS_MAX = 2
 
@@ -102,16 +100,10 @@ def latest_requests(organization: Organization, limit: int = 50) -> list[Receipt
 def generation(organization: Organization, event_id: uuid.UUID) -> Receipt | None:
     """Return one request's receipt, or None when the organization has no such request.
 
-    If the books do not have it yet, everything pending on the organization's shard is booked first.
+    If the books do not have it yet, everything pending on the organization's shard is booked first, unless that was in vain for
+    somebody within the last second.
     """
-    receipt = _receipt(organization, event_id)
-    if receipt is not None:
-        return receipt
-    try:
-        settlement.settle_shard(shard=organization.shard, wait_s=_SETTLE_WAIT_S)
-    except (ShardBusy, MoneyStoreDown):
-        return None
-    return _receipt(organization, event_id)
+    return misses.find_or_settle(lambda: _receipt(organization, event_id), shard=organization.shard)
 
 
 def _receipt(organization: Organization, event_id: uuid.UUID) -> Receipt | None:
