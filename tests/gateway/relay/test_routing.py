@@ -1,9 +1,12 @@
+import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 
+import msgspec
 import pytest
 
-from gateway.relay.errors import BadRequest
+from gateway.relay.errors import BadRequest, NoEndpoint
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import Preferences, read_preferences
 from gateway.relay.routing import find_route, order_endpoints, parameters_of
@@ -123,35 +126,6 @@ def test_a_base_slug_matches_every_variant_and_a_full_slug_one():
     assert slugs(order(candidates, wish=Preferences(ignore=("deepinfra",), sort="price"))) == ["other"]
 
 
-@pytest.mark.parametrize(
-    ("wish", "max_tokens", "parameters", "rule"),
-    [
-        (Preferences(only=("nobody",)), None, frozenset(), "allowed_providers"),
-        (Preferences(ignore=("a",)), None, frozenset(), "ignored_providers"),
-        (Preferences(quantizations=("fp8",)), None, frozenset(), "quantization"),
-        (Preferences(require_parameters=True), None, frozenset({"logprobs"}), "require_parameters"),
-        (Preferences(deny_data_collection=True), None, frozenset(), "data_policy:training"),
-        (Preferences(zdr=True), None, frozenset(), "data_policy:zdr"),
-        (Preferences(max_rates=(("input_tokens", 999_999),)), None, frozenset(), "max_price"),
-        (Preferences(max_rates=(("output_tokens", 999_999),)), None, frozenset(), "max_price"),
-        (Preferences(), 8193, frozenset(), "max_tokens"),
-    ],
-)
-def test_a_rule_that_empties_the_list_is_named(wish, max_tokens, parameters, rule):
-    route = order([make_candidate("a")], wish=wish, max_tokens=max_tokens, parameters=parameters)
-
-    assert route.candidates == []
-    assert route.excluded_by == {rule: 1}
-
-
-def test_an_endpoint_at_exactly_the_limit_is_allowed():
-    wish = Preferences(max_rates=(("input_tokens", 1_000_000), ("output_tokens", 1_000_000), ("requests", 0), ("images", 0)))
-
-    route = order([make_candidate("a")], wish=wish, max_tokens=8192)
-
-    assert slugs(route) == ["a"]
-
-
 def test_tools_prefer_endpoints_that_know_them_and_are_ignored_when_none_does():
     able = make_candidate("able", prompt_usd_per_million=5)
     unable = make_candidate("unable", prompt_usd_per_million=1, parameters=frozenset())
@@ -173,3 +147,97 @@ def test_a_provider_that_the_catalog_does_not_know_is_refused_before_any_endpoin
         find(view, provider={"order": ["a", "nobody"]})
 
     assert refused.value.metadata == {"param": "provider.order"}
+
+
+# Each rules out the one endpoint of ``one_endpoint_view``, alone.
+EMPTYING = [
+    ({"only": ["idle"]}, "allowed_providers"),
+    ({"order": ["idle"], "allow_fallbacks": False}, "allowed_providers"),
+    ({"ignore": ["a"]}, "ignored_providers"),
+    ({"ignore": ["a/turbo"]}, "ignored_providers"),
+    ({"quantizations": ["bf16", "unknown"]}, "quantization"),
+    ({"require_parameters": True}, "require_parameters"),
+    ({"data_collection": "deny"}, "data_policy:training"),
+    ({"zdr": True}, "data_policy:zdr"),
+    ({"max_price": {"prompt": "0.999999"}}, "max_price"),
+    ({"max_price": {"completion": 1.999999}}, "max_price"),
+    ({"max_price": {"request": 0.009999999}}, "max_price"),
+    ({"max_price": {"image": "0.039999999"}}, "max_price"),
+]
+
+
+@pytest.fixture(scope="module")
+def one_endpoint_view():
+    one = make_candidate("a", tag="a/turbo", quantization="fp8", completion_usd_per_million=2)
+    rates = {**one.endpoint.price.rates, "requests": 10_000_000_000, "images": 40_000_000_000}
+    card = msgspec.structs.replace(one.endpoint.price, rates=rates)
+    priced = replace(one, endpoint=msgspec.structs.replace(one.endpoint, price=card, cost=card))
+    return make_view(priced, idle_providers=(make_candidate("idle").host.spec,))
+
+
+def find_nothing(view, *names, **fields):
+    """Return the availability of the refusal."""
+    with pytest.raises(NoEndpoint) as refused:
+        find(view, *names, **fields)
+    assert refused.value.status == 404
+    assert refused.value.remedy
+    return refused.value.availability
+
+
+def filtered(rules, *names):
+    return {"code": "constraint_filtered", "retryable": False, "requested_models": list(names or ("author/model",)), "excluded_by": rules}
+
+
+@pytest.mark.parametrize(("provider", "rule"), EMPTYING)
+def test_a_preference_that_leaves_no_endpoint_is_answered_with_its_rule(one_endpoint_view, provider, rule):
+    assert find_nothing(one_endpoint_view, provider=provider, body={"logprobs": True}) == filtered([rule])
+
+
+def test_preferences_that_the_endpoint_just_meets_leave_it(one_endpoint_view):
+    provider = {
+        "only": ["a"],
+        "order": ["a/turbo"],
+        "allow_fallbacks": False,
+        "ignore": ["idle"],
+        "quantizations": ["fp8"],
+        "require_parameters": True,
+        "max_price": {"prompt": 1, "completion": 2, "request": 0.01, "image": "0.04"},
+    }
+
+    assert slugs(find(one_endpoint_view, provider=provider, body={"tools": []}, max_tokens=8192)) == ["a/turbo"]
+
+
+def test_two_preferences_that_leave_no_endpoint_are_answered_with_one_rule_per_endpoint(one_endpoint_view):
+    for (first, first_rule), (second, second_rule) in itertools.combinations(EMPTYING, 2):
+        provider = {**first, **second}
+        if "max_price" in first and "max_price" in second:
+            provider["max_price"] = {**first["max_price"], **second["max_price"]}
+
+        found = find_nothing(one_endpoint_view, provider=provider, body={"logprobs": True})
+
+        assert found in (filtered([first_rule]), filtered([second_rule])), provider
+
+
+def test_an_answer_that_is_longer_than_any_endpoint_gives_is_told_by_its_rule(one_endpoint_view):
+    assert find_nothing(one_endpoint_view, max_tokens=8193) == filtered(["max_tokens"])
+
+
+def test_endpoints_and_models_ruled_out_for_different_reasons_are_told_with_all_of_them():
+    view = make_view(
+        make_candidate("a", quantization="fp8", data_policy={"zdr": True}),
+        make_candidate("b", quantization="bf16"),
+        make_candidate("c", model="author/other", quantization="bf16", data_policy={"zdr": True}, prompt_usd_per_million=9),
+    )
+    provider = {"zdr": True, "quantizations": ["bf16"], "max_price": {"prompt": 5}}
+    names = ("author/model", "author/other")
+
+    assert find_nothing(view, *names, provider=provider) == filtered(["data_policy:zdr", "max_price", "quantization"], *names)
+
+
+def test_a_model_that_nobody_here_can_serve_has_no_endpoints_rather_than_a_rule():
+    idle = make_candidate("a")
+    off = replace(idle, host=replace(idle.host, spec=msgspec.structs.replace(idle.host.spec, mode="off")))
+
+    found = find_nothing(make_view(off), provider={"only": ["a"]})
+
+    assert found == {"code": "no_endpoints", "retryable": False, "requested_models": ["author/model"]}
