@@ -1,4 +1,4 @@
-// What every page does once it lives: theme, copying, menus, the search key and times in the reader's zone.
+// What every page does once it lives: theme, copying, menus, the search key, sliders and times in the reader's zone.
 
 document.documentElement.classList.add("js");
 
@@ -81,6 +81,46 @@ document.addEventListener("keydown", (event) => {
     }
   }
 });
+
+// --- Sliders: a second handle of the number field that data-slider-of names; the field alone is sent ---
+// On a scale of decades the positions are 0, 1, 2 … 9, 10, 20 … 90, 100: a thousand is as easy to hit as a million.
+
+function valueAt(slider) {
+  const position = Number(slider.value);
+  if (slider.dataset.scale !== "decades" || position < 1) return position;
+  return (((position - 1) % 9) + 1) * 10 ** Math.floor((position - 1) / 9);
+}
+
+function positionOf(value, slider) {
+  if (slider.dataset.scale !== "decades" || value < 1) return value;
+  const decade = String(Math.trunc(value)).length - 1;
+  return 9 * decade + Math.round(value / 10 ** decade);
+}
+
+function describeSlider(slider, value) {
+  slider.setAttribute("aria-valuetext", value.toLocaleString("en"));
+}
+
+function followField(slider) {
+  const value = Number(document.getElementById(slider.dataset.sliderOf).value);
+  slider.value = positionOf(value, slider);
+  describeSlider(slider, value);
+}
+
+document.addEventListener("input", (event) => {
+  const { sliderOf } = event.target.dataset;
+  if (sliderOf) {
+    const value = valueAt(event.target);
+    document.getElementById(sliderOf).value = value;
+    describeSlider(event.target, value);
+  } else {
+    const slider = event.target.id && document.querySelector(`[data-slider-of="${CSS.escape(event.target.id)}"]`);
+    if (slider) followField(slider);
+  }
+});
+
+// Also after going back, when browsers put old numbers into fields.
+addEventListener("pageshow", () => document.querySelectorAll("[data-slider-of]").forEach(followField));
 
 // --- Times: the server writes UTC; here they become relative when fresh and local on hover ---
 

@@ -64,7 +64,7 @@ def test_the_calculator_says_what_would_be_charged(catalog: Snapshot, client: Cl
     assert quote.rows[0].one_nanos == charged == 800_000
     assert quote.rows[0].total_nanos == 1_000 * charged
     fragment = client.get("/models/acme/swift?requests=10&prompt=1000000&output=0", headers={"HX-Request": "true", "HX-Target": "quote"})
-    assert fragment.content.decode().lstrip().startswith('<section id="quote"')
+    assert fragment.content.decode().lstrip().startswith('<section class="stack" aria-labelledby="quote-title"')
     assert "$2.50" in fragment.content.decode()
     odd = client.get("/models/acme/swift?requests=-5&prompt=lots&output=99999999999999999999&cached=900")
     assert odd.context["quote"].workload == Workload(cached_percent=100)
