@@ -9,6 +9,7 @@ from gateway.dialects.chat_client import usage_of
 from gateway.dialects.chat_completions import parse_json, read_request
 from gateway.dialects.client import Closing, Head, StreamEncoder
 from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
+from gateway.dialects.prompts import message_from_prompt
 from gateway.relay.sse import DONE
 
 _encode_json = msgspec.json.Encoder().encode
@@ -22,7 +23,7 @@ def decode_completions_request(data: bytes) -> ChatRequest:
     if not isinstance(body, dict):
         raise InvalidRequest("The body must be an object.")
     canonical: Json = {name: value for name, value in body.items() if name not in _OWN}
-    canonical["messages"] = [{"role": "user", "content": _prompt(body.get("prompt"))}]
+    canonical["messages"] = [message_from_prompt(body.get("prompt"))]
     for name in ("echo", "suffix"):
         if body.get(name):
             raise InvalidRequest(f"{name} is not supported: chat models answer, they do not continue a text.", name)
@@ -37,16 +38,6 @@ def decode_completions_request(data: bytes) -> ChatRequest:
     request = read_request(canonical, has_extras=True)
     request.native, request.native_dialect = body, "completions"
     return request
-
-
-def _prompt(prompt: Any) -> str:
-    if isinstance(prompt, list) and len(prompt) == 1:
-        prompt = prompt[0]
-    if isinstance(prompt, str) and prompt:
-        return prompt
-    if prompt is None or prompt == "":
-        raise InvalidRequest("prompt is required.", "prompt")
-    raise InvalidRequest("prompt must be one text; send lists of prompts one by one, and no token ids.", "prompt")
 
 
 def _choice(choice: Json, said: Json) -> Json:

@@ -56,6 +56,8 @@ def test_the_official_client_reads_them(customer):
         ({"prompt": None}, "prompt"),
         ({"prompt": ["a", "b"]}, "prompt"),
         ({"prompt": [1, 2]}, "prompt"),
+        ({"prompt": [[1, 2], [3]]}, "prompt"),
+        ({"prompt": []}, "prompt"),
         ({"echo": True}, "echo"),
         ({"suffix": "end"}, "suffix"),
         ({"logprobs": 99}, "logprobs"),
