@@ -1,6 +1,8 @@
 """Is the process alive, and is everything there that it needs? For load balancers and for the launcher."""
 
 import logging
+import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _TIMEOUT_S: Final = 1.0
 _LAG_S_MAX: Final = 60.0
+KEPT_S: Final = 1.0
 
 
 class NotReady(Exception):
@@ -99,6 +102,26 @@ def _result(name: str, check: Callable[[], None]) -> str:
     return "ok"
 
 
+class _Readiness:
+    """The checks' results, at most ``KEPT_S`` old: anybody may ask, and asking often must not cost anybody else anything."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._results: dict[str, str] = {}
+        self._checked_at_s = float("-inf")
+
+    def results(self) -> dict[str, str]:
+        # Those who ask meanwhile wait for the one that checks and take what it found.
+        with self._lock:
+            if time.monotonic() - self._checked_at_s >= KEPT_S:
+                self._results = {name: _result(name, check) for name, check in CHECKS.items()}
+                self._checked_at_s = time.monotonic()
+            return self._results
+
+
+_readiness = _Readiness()
+
+
 @never_cache
 @require_safe
 def alive(_request: HttpRequest) -> JsonResponse:
@@ -109,7 +132,7 @@ def alive(_request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def ready(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 when every check passes, else 503; the body names each check and what is missing."""
-    checks = {name: _result(name, check) for name, check in CHECKS.items()}
+    """Answer 200 when every check passes, else 503; the body names each check and what is missing. One look a second and process."""
+    checks = _readiness.results()
     is_ready = all(result == "ok" for result in checks.values())
     return JsonResponse({"status": "ready" if is_ready else "not ready", "checks": checks}, status=200 if is_ready else 503)

@@ -157,27 +157,3 @@ def test_public_pages_name_their_one_address_whatever_the_query(client: Client, 
 
     assert f'<link rel="canonical" href="{settings.PUBLIC_URL}{path}">' in page
     assert f'<meta property="og:url" content="{settings.PUBLIC_URL}{path}">' in page
-
-
-@pytest.mark.usefixtures("organization")
-def test_readiness_names_what_is_missing(client: Client) -> None:
-    answer = client.get("/readyz")
-
-    checks = answer.json()["checks"]
-    assert (client.get("/healthz").status_code, answer.status_code) == (200, 503)
-    assert {name: checks[name] for name in ("database", "money_store", "broker", "migrations", "settlement")} == dict.fromkeys(
-        ["database", "money_store", "broker", "migrations", "settlement"], "ok"
-    )
-    assert checks["catalog"] == "no catalog is published; run manage.py load_catalog"
-    assert checks["shards"] == "1 of 256 ledger shards wait for a rebuild; is a Celery worker running?"
-
-
-@pytest.mark.usefixtures("catalog")
-def test_readiness_reports_a_store_that_is_away_without_its_address(client: Client, settings: object) -> None:
-    settings.BROKER_REDIS_URL = "redis://:password@127.0.0.1:9/0"  # type: ignore[attr-defined]
-
-    answer = client.get("/readyz")
-
-    assert answer.status_code == 503
-    assert answer.json()["checks"]["broker"] == "does not answer"
-    assert "password" not in answer.content.decode()
