@@ -35,7 +35,8 @@ _MAX_PRICES: Final[Mapping[str, tuple[str, int]]] = {
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """The ``provider`` object of a request, checked. Slugs are in lower case; ``quantizations`` has everything that those asked for cover;
-    ``max_rates`` pairs a meter with the most picos one unit of it may cost.
+    ``max_rates`` pairs a meter with the most picos one unit of it may cost. ``across_models`` sorts the endpoints of all models together
+    instead of one model after the other; there is a ``sort`` then.
     """
 
     order: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class Preferences:
     zdr: bool = False
     quantizations: tuple[str, ...] = ()
     sort: str = ""
+    across_models: bool = False
     max_rates: tuple[tuple[str, int], ...] = ()
 
 
@@ -66,7 +68,7 @@ def _strings(raw: dict[str, Any], name: str) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _refuse(name, "a list of strings")
-    return tuple(item.lower() for item in value)
+    return tuple(dict.fromkeys(item.lower() for item in value))
 
 
 def _flag(raw: dict[str, Any], name: str, *, default: bool = False) -> bool:
@@ -114,17 +116,19 @@ def _max_rates(raw: dict[str, Any]) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _sort(raw: dict[str, Any]) -> str:
-    value, name = raw.get("sort"), "sort"
+def _sort(raw: dict[str, Any]) -> tuple[str, bool]:
+    """Return what to sort by, and whether across models. One list of all models needs an order: by price, where none is named."""
+    value, name, partition = raw.get("sort"), "sort", None
     if isinstance(value, dict):
-        if value.get("partition") not in (None, "model", "none"):
+        partition = value.get("partition")
+        if partition not in (None, "model", "none"):
             raise _refuse("sort.partition", "'model' or 'none'")
         value, name = value.get("by"), "sort.by"
     if value is None:
-        return ""
+        return ("price", True) if partition == "none" else ("", False)
     if value not in _SORTS:
         raise _refuse(name, f"one of {', '.join(_SORTS)}")
-    return str(value)
+    return str(value), partition == "none"
 
 
 def _is_number(value: Any) -> bool:
@@ -151,6 +155,7 @@ def read_preferences(raw: dict[str, Any]) -> Preferences:
     _check_threshold(raw, "preferred_min_throughput")
     _check_threshold(raw, "preferred_max_latency")
     _flag(raw, "enforce_distillable_text")
+    sort, across_models = _sort(raw)
     wish = Preferences(
         order=_strings(raw, "order"),
         only=_strings(raw, "only"),
@@ -160,11 +165,11 @@ def read_preferences(raw: dict[str, Any]) -> Preferences:
         deny_data_collection=collection == "deny",
         zdr=_flag(raw, "zdr"),
         quantizations=_quantizations(raw),
-        sort=_sort(raw),
+        sort=sort,
+        across_models=across_models,
         max_rates=_max_rates(raw),
     )
-    both = set(wish.only).intersection(wish.ignore)
-    if both:
+    if wish.only and wish.ignore and (both := set(wish.only).intersection(wish.ignore)):
         raise BadRequest(
             f"provider.ignore must not name what provider.only names: {', '.join(sorted(both))}", metadata={"param": "provider.ignore"}
         )

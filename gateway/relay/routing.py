@@ -1,7 +1,8 @@
 """Which endpoints may serve a request, in which order, and why the others may not. Pure: no clock, no network.
 
 Default order: endpoints without an outage in the last 30 seconds first; among them one is drawn with weight 1 / price², the rest follow by
-price; those with an outage come last. ``provider.order`` and ``provider.sort`` switch the draw off.
+price; those with an outage come last. ``provider.order`` and ``provider.sort`` switch the draw off. Whatever the sort, the order is
+by price: nothing else is measured.
 """
 
 import random
@@ -44,7 +45,7 @@ def _matches(slugs: Sequence[str], candidate: Candidate) -> bool:
     return candidate.endpoint.provider in slugs or candidate.endpoint.tag in slugs
 
 
-def _refusal(  # noqa: PLR0911 -- a list of rules, read from top to bottom
+def _refusal(  # noqa: C901, PLR0911 -- a list of rules, read from top to bottom
     candidate: Candidate, wish: Preferences, parameters: frozenset[str], max_tokens: int | None
 ) -> str:
     endpoint = candidate.endpoint
@@ -65,8 +66,9 @@ def _refusal(  # noqa: PLR0911 -- a list of rules, read from top to bottom
         return "data_policy:training"
     if wish.zdr and policy.get("zdr") is not True:
         return "data_policy:zdr"
-    if wish.max_rates and any(endpoint.price.rates.get(meter, 0) > limit_picos for meter, limit_picos in wish.max_rates):
-        return "max_price"
+    for meter, limit_picos in wish.max_rates:
+        if endpoint.price.rates.get(meter, 0) > limit_picos:
+            return "max_price"
     return ""
 
 
@@ -132,6 +134,12 @@ def _with_suffix(wish: Preferences, suffix: str) -> Preferences:
     return replace(wish, sort=sort) if sort and not wish.order else wish
 
 
+def _sort_across(candidates: list[Candidate], wish: Preferences, health: EndpointHealth) -> list[Candidate]:
+    """Return the endpoints of all models in one list, as each model's was: those with an outage last. Equals stay in the models' order."""
+    together = sorted(candidates, key=lambda one: (health.is_down(one.endpoint.id), one.blended_picos))
+    return together if wish.allow_fallbacks else together[:1]
+
+
 def find_route(
     view: CatalogView,
     *,
@@ -143,7 +151,7 @@ def find_route(
     health: EndpointHealth,
     rng: random.Random,
 ) -> Route:
-    """Return the endpoints of all named models, each model's in its order, models in theirs.
+    """Return the endpoints of all named models, each model's in its order, models in theirs; or, if so wished, in one order.
 
     Raises: BadRequest for a model or a provider that does not exist, NoEndpoint when nothing may serve the request (with the rules and a
     remedy).
@@ -190,6 +198,8 @@ def find_route(
             total.excluded_by[rule] = total.excluded_by.get(rule, 0) + count
     if not total.candidates:
         _raise_empty(names, unknown, total.excluded_by)
+    if wish.across_models and not wish.order:
+        total.candidates = _sort_across(total.candidates, wish, health)
     return total
 
 

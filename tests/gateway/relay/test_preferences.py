@@ -10,7 +10,7 @@ from tests.gateway.relay.catalog_views import make_view
 def test_preferences_are_read_exactly():
     wish = read_preferences(
         {
-            "order": ["OpenAI", "azure"],
+            "order": ["OpenAI", "azure", "openai"],
             "only": ["openai", "Azure"],
             "ignore": ["deepinfra/turbo"],
             "allow_fallbacks": False,
@@ -57,6 +57,21 @@ def test_a_limit_finer_than_a_pico_is_rounded_up():
 )
 def test_what_is_unknown_null_or_rules_nothing_out_changes_nothing(raw):
     assert read_preferences(raw) == NO_PREFERENCES
+
+
+@pytest.mark.parametrize(
+    ("sort", "by", "across_models"),
+    [
+        ("latency", "latency", False),
+        ({"by": "throughput"}, "throughput", False),
+        ({"by": "throughput", "partition": "model"}, "throughput", False),
+        ({"by": "throughput", "partition": "none"}, "throughput", True),
+        ({"partition": "model"}, "", False),
+        ({"partition": "none"}, "price", True),
+    ],
+)
+def test_a_sort_is_a_word_or_an_object_and_one_list_of_all_models_always_has_an_order(sort, by, across_models):
+    assert read_preferences({"sort": sort}) == Preferences(sort=by, across_models=across_models)
 
 
 def test_no_provider_object_costs_no_work():

@@ -241,3 +241,67 @@ def test_a_model_that_nobody_here_can_serve_has_no_endpoints_rather_than_a_rule(
     found = find_nothing(make_view(off), provider={"only": ["a"]})
 
     assert found == {"code": "no_endpoints", "retryable": False, "requested_models": ["author/model"]}
+
+
+@pytest.fixture(scope="module")
+def two_models_view():
+    prices = {
+        ("author/model", "a"): 2,
+        ("author/model", "b"): 5,
+        ("author/other", "a"): 1,
+        ("author/other", "b"): 5,
+        ("author/other", "c"): 3,
+    }
+    return make_view(*(make_candidate(slug, model=model, prompt_usd_per_million=price) for (model, slug), price in prices.items()))
+
+
+def ids(route):
+    return [candidate.endpoint.id.removeprefix("author/") for candidate in route.candidates]
+
+
+BOTH = ("author/model", "author/other")
+
+
+def test_models_come_one_after_the_other_unless_their_endpoints_are_sorted_together(two_models_view):
+    apart = ["model@a", "model@b", "other@a", "other@c", "other@b"]
+    together = ["other@a", "model@a", "other@c", "model@b", "other@b"]
+
+    assert ids(find(two_models_view, *BOTH, provider={"sort": "price"})) == apart
+    assert ids(find(two_models_view, *BOTH, provider={"sort": {"by": "price", "partition": "model"}})) == apart
+    assert ids(find(two_models_view, *BOTH, provider={"sort": {"by": "price", "partition": "none"}})) == together
+    assert ids(find(two_models_view, *BOTH, provider={"sort": {"partition": "none"}})) == together
+
+
+def test_equals_of_two_models_stay_in_the_order_in_which_the_models_were_named(two_models_view):
+    route = find(two_models_view, *reversed(BOTH), provider={"sort": {"partition": "none"}})
+
+    assert ids(route) == ["other@a", "model@a", "other@c", "other@b", "model@b"]
+
+
+def test_endpoints_with_an_outage_are_last_of_all_models_sorted_together(two_models_view):
+    health = EndpointHealth(Clock())
+    for _ in range(3):
+        health.failure("author/other@a")
+
+    route = find(two_models_view, *BOTH, provider={"sort": {"partition": "none"}}, health=health)
+
+    assert ids(route) == ["model@a", "other@c", "model@b", "other@b", "other@a"]
+
+
+def test_without_fallbacks_only_the_best_endpoint_of_all_models_sorted_together_remains(two_models_view):
+    provider = {"allow_fallbacks": False, "sort": {"partition": "none"}}
+
+    assert ids(find(two_models_view, *BOTH, provider=provider)) == ["other@a"]
+    assert ids(find(two_models_view, *BOTH, provider={**provider, "sort": "price"})) == ["model@a", "other@a"]
+
+
+def test_an_order_of_providers_switches_sorting_together_off(two_models_view):
+    route = find(two_models_view, *BOTH, provider={"order": ["b"], "sort": {"partition": "none"}})
+
+    assert ids(route) == ["model@b", "model@a", "other@b", "other@a", "other@c"]
+
+
+def test_the_filters_hold_for_models_sorted_together(two_models_view):
+    provider = {"sort": {"partition": "none"}, "max_price": {"prompt": 3}, "ignore": ["c"]}
+
+    assert ids(find(two_models_view, *BOTH, provider=provider)) == ["other@a", "model@a"]
