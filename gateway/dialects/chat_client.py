@@ -5,6 +5,7 @@ import msgspec
 from gateway.dialects.base import ChatRequest, Json, chat_usage
 from gateway.dialects.chat_completions import decode_request
 from gateway.dialects.client import Closing, Head, StreamEncoder
+from gateway.dialects.content import said_text
 from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
 from gateway.relay.sse import DONE
 
@@ -51,6 +52,24 @@ class ChatStreamEncoder(StreamEncoder):
         return b"data: %b\n\n%b" % (chunk, DONE if closing is None else self.finish(closing))
 
 
+class PromptStreamEncoder(ChatStreamEncoder):
+    """For a request with ``prompt``: each choice has its words as ``text`` too."""
+
+    __slots__ = ()
+
+    def encode(self, chunks: list[Json]) -> bytes:
+        """Return the events of ``chunks``."""
+        return super().encode([{**chunk, "choices": _with_text(chunk["choices"], "delta")} for chunk in chunks])
+
+
+def _with_text(choices: list[Json], said: str) -> list[Json]:
+    return [{**choice, "text": said_text(choice[said])} for choice in choices]
+
+
+def _has_prompt(request: ChatRequest) -> bool:
+    return request.native_dialect == "completions"
+
+
 class ChatClient:
     """POST /api/v1/chat/completions."""
 
@@ -68,13 +87,15 @@ class ChatClient:
         body["model"] = head.model
         body["provider"] = head.provider
         body["usage"] = usage_of(closing)
+        if _has_prompt(request):
+            body["choices"] = _with_text(body["choices"], "message")
         if closing.service_tier:
             body["service_tier"] = closing.service_tier
         return _encode_json(body)
 
     def new_stream_encoder(self, request: ChatRequest, head: Head) -> StreamEncoder:
         """Return an encoder for one stream."""
-        return hiding(ChatStreamEncoder(head), request)
+        return hiding(PromptStreamEncoder(head) if _has_prompt(request) else ChatStreamEncoder(head), request)
 
     def encode_error(self, error: Json, generation_id: str) -> bytes:
         """Write an error body."""

@@ -13,6 +13,7 @@ from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequ
 from gateway.dialects.chat_answers import ChatStreamDecoder, decode_chat_answer
 from gateway.dialects.chat_schema import ChatBody, check_body, measure
 from gateway.dialects.faults import fault_from_status
+from gateway.dialects.prompts import message_from_prompt
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
 from gateway.dialects.reasoning import Thinking, nearest_effort, resolve_thinking
 from gateway.providers.table import Quirks, quirks_of
@@ -47,7 +48,23 @@ _BOM = b"\xef\xbb\xbf"
 
 def decode_request(data: bytes) -> ChatRequest:
     """Read a client's body. Raises: InvalidRequest with the field and what it must be."""
-    return read_request(parse_json(data), has_extras=_has_extras(data))
+    body = parse_json(data)
+    if body.__class__ is dict and "prompt" in body:
+        return _read_prompt_form(body, has_extras=_has_extras(data))
+    return read_request(body, has_extras=_has_extras(data))
+
+
+def _read_prompt_form(body: Json, *, has_extras: bool) -> ChatRequest:
+    """Read a body that may have ``prompt`` in place of messages, as the older clients of routers send it. Raises: InvalidRequest."""
+    canonical = {name: value for name, value in body.items() if name != "prompt"}
+    if body["prompt"] is None:
+        return read_request(canonical, has_extras=has_extras)
+    if body.get("messages") is not None:
+        raise InvalidRequest("Send messages or prompt, not both.", "prompt")
+    canonical["messages"] = [message_from_prompt(body["prompt"])]
+    request = read_request(canonical, has_extras=has_extras)
+    request.native, request.native_dialect = body, "completions"
+    return request
 
 
 def _has_extras(data: bytes) -> bool:

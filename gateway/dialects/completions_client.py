@@ -8,6 +8,7 @@ from gateway.dialects.base import ChatRequest, InvalidRequest, Json
 from gateway.dialects.chat_client import usage_of
 from gateway.dialects.chat_completions import parse_json, read_request
 from gateway.dialects.client import Closing, Head, StreamEncoder
+from gateway.dialects.content import said_text
 from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
 from gateway.dialects.prompts import message_from_prompt
 from gateway.relay.sse import DONE
@@ -41,11 +42,8 @@ def decode_completions_request(data: bytes) -> ChatRequest:
 
 
 def _choice(choice: Json, said: Json) -> Json:
-    words = said.get("content") or said.get("refusal") or ""
-    if isinstance(words, list):
-        words = "".join(part.get("text") or "" for part in words if isinstance(part, dict))
     translated: Json = {
-        "text": words,
+        "text": said_text(said),
         "index": choice["index"],
         "logprobs": _logprobs(choice.get("logprobs")),
         "finish_reason": choice.get("finish_reason"),

@@ -38,6 +38,12 @@ def text_of(content: Any) -> str:
     return "\n".join(part["text"] for part in content or () if part.get("type") == "text")
 
 
+def said_text(said: Json) -> str:
+    """Return the words of an assistant's message or delta, a refusal's too, parts joined as they are."""
+    words = said.get("content") or said.get("refusal") or ""
+    return "".join(part.get("text") or "" for part in words if isinstance(part, dict)) if isinstance(words, list) else words
+
+
 def named_text(message: Json, text: str) -> str:
     """Return text with the speaker's name before it, for formats without a name field."""
     name = message.get("name")

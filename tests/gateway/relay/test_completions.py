@@ -105,3 +105,21 @@ def test_hidden_thoughts_cost_what_shown_ones_do(customer, path, wish):
     assert usages[0] == usages[1] == usages[2]
     assert usages[0]["completion_tokens_details"]["reasoning_tokens"] > 0
     assert [receipt.amount_nanos for receipt in customer.receipts()] == [cost_nanos(usages[0])] * 3
+
+
+def test_a_chat_with_a_prompt_answers_and_costs_what_one_message_does(customer):
+    def post(**fields):
+        answer = customer.stack.client.post(
+            "/api/v1/chat/completions", json={"model": "test/chat", **ALPHA, **fields}, headers=customer.headers
+        )
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    chatted = post(messages=[{"role": "user", "content": "hello"}]).json()
+    prompted, streamed = post(prompt="hello").json(), read_events(post(prompt="hello", stream=True).text)
+
+    words = chatted["choices"][0]["message"]["content"]
+    assert prompted["choices"][0]["text"] == prompted["choices"][0]["message"]["content"] == words
+    assert "".join(chunk["choices"][0]["text"] for chunk in streamed[:-2]) == words
+    assert prompted["usage"] == streamed[-2]["usage"] == chatted["usage"]
+    assert [receipt.amount_nanos for receipt in customer.receipts()] == [cost_nanos(chatted["usage"])] * 3
