@@ -5,6 +5,7 @@ Redirects are never followed, and no proxy of the environment is used: a provide
 
 import asyncio
 import ipaddress
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ _IDLE_POOL_S = 45.0
 _IDLE_MAX = 512  # per origin
 _PORTS = {"http": 80, "https": 443}
 _STALE_RETRIES = 2
+_ADDRESSES_MAX = 3  # of one name that are tried
 
 
 class UpstreamDown(Exception):
@@ -191,17 +193,26 @@ class UpstreamClient:
         self._sweeper = loop.call_later(_IDLE_POOL_S / 3, self._sweep) if self._idle else None
 
     async def _connect(self, origin: _Origin) -> Http1Connection:
+        """Connect to the first address that answers. Each has the whole time-out, so that one that is dead leaves time for the next."""
         loop = asyncio.get_running_loop()
         tls = self._tls_context() if origin.scheme == "https" else None
+        failure: Exception | None = None
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                host = await _public_address(loop, origin) if origin.is_public_only else origin.host
-                _, connection = await loop.create_connection(
-                    lambda: Http1Connection(loop), host, origin.port, ssl=tls, server_hostname=origin.host if tls else None
-                )
+                addresses = await _find_addresses(loop, origin)
+            for address in addresses[:_ADDRESSES_MAX]:
+                try:
+                    async with asyncio.timeout(self._connect_timeout_s):
+                        _, connection = await loop.create_connection(
+                            lambda: Http1Connection(loop), address, origin.port, ssl=tls, server_hostname=origin.host if tls else None
+                        )
+                except (OSError, TimeoutError) as error:
+                    failure = error
+                else:
+                    return connection
         except (OSError, TimeoutError) as error:
-            raise UpstreamDown("connect", "could not connect", sent=False) from error
-        return connection
+            failure = error
+        raise UpstreamDown("connect", "could not connect", sent=False) from failure
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -212,13 +223,16 @@ class UpstreamClient:
         return self._tls
 
 
-async def _public_address(loop: asyncio.AbstractEventLoop, origin: _Origin) -> str:
-    """Return the address that will be connected to: looked at and used, so that a name cannot change its mind in between."""
-    found = await loop.getaddrinfo(origin.host, origin.port, proto=6)
-    for *_, address in found:
-        if not ipaddress.ip_address(address[0]).is_global:
-            raise UpstreamDown("connect", "its name leads into a private network", sent=False)
-    return str(found[0][4][0])
+async def _find_addresses(loop: asyncio.AbstractEventLoop, origin: _Origin) -> list[str]:
+    """Return the addresses to connect to: looked at and then used, so that a name cannot change its mind in between.
+
+    Raises: OSError for a name without any, UpstreamDown for a private one where it must be public.
+    """
+    found = await loop.getaddrinfo(origin.host, origin.port, proto=socket.IPPROTO_TCP)
+    addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+    if origin.is_public_only and not all(ipaddress.ip_address(address).is_global for address in addresses):
+        raise UpstreamDown("connect", "its name leads into a private network", sent=False)
+    return addresses
 
 
 @lru_cache(maxsize=4096)

@@ -9,6 +9,7 @@ import ssl
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,6 +20,11 @@ from gateway.relay.upstream import UpstreamClient, UpstreamDown
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nX-Request-Id: r1\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy():
+    return uvloop.EventLoopPolicy()  # as in production
 
 
 class Provider:
