@@ -3,9 +3,10 @@
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 
-from catalog import price_admin, switches  # noqa: F401 -- registers its pages
-from catalog.admin_tables import ReadOnlyAdmin
+from catalog import price_admin, queries, switches  # noqa: F401 -- registers its pages
+from catalog.admin_tables import ReadOnlyAdmin, describe_margin
 from catalog.models import CatalogLoad, CatalogRow, CatalogSnapshot, Endpoint, Model, Provider
 
 
@@ -44,10 +45,19 @@ class ModelAdmin(SwitchAdmin):
 
 @admin.register(Endpoint)
 class EndpointAdmin(SwitchAdmin):
-    list_display = ("slug", "provider", "provider_model_id", "is_free", "deprecated", "last_seen", "enabled", "withdrawn_at", "origin")
+    list_display = (
+        "slug", "provider", "provider_model_id", "margin", "is_free", "deprecated", "last_seen", "enabled", "withdrawn_at", "origin",
+    )  # fmt: skip
     list_filter = ("enabled", "is_free", "deprecated", "origin", "provider")
     list_select_related = ("provider",)
     search_fields = ("slug", "provider_model_id")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        return queries.with_prices_in_force(super().get_queryset(request), at=timezone.now())
+
+    @admin.display(description="Margin")
+    def margin(self, endpoint: Endpoint) -> str:
+        return describe_margin(cost=endpoint.current_cost, price=endpoint.current_price)  # type: ignore[attr-defined]  # annotated
 
 
 @admin.register(CatalogSnapshot)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,15 +11,14 @@ from django.utils.html import format_html
 from accounts.models import User
 from catalog import markup_changes, price_changes
 from catalog.admin_forms import MarkupRuleForm, PriceOverrideForm
-from catalog.admin_tables import ReadOnlyAdmin
+from catalog.admin_tables import ReadOnlyAdmin, describe_margin
 from catalog.cards import BadPrice, usd_from_picos
 from catalog.markup_rules import BadRule
 from catalog.models import MarkupRule, PriceOverride, PriceProposal, PriceVersion, SyncRule, SyncRun
-from catalog.pricing import TOKEN_METERS, blended_picos
+from catalog.pricing import TOKEN_METERS
 from catalog.publication import BrokenCatalog
 from catalog.sync import proposals
 from catalog.sync.proposals import NotApplicable
-from catalog.types import RateCard
 
 _MILLION = 1_000_000
 
@@ -41,10 +39,7 @@ class PriceVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Margin")
     def margin(self, version: PriceVersion) -> str:
-        """The part of our price that is ours, over three input tokens and one output token."""
-        price = blended_picos(msgspec.convert(version.price, RateCard))
-        ours = price - blended_picos(msgspec.convert(version.cost, RateCard))
-        return f"{ours * 100 / price:.2f} %" if price else "–"
+        return describe_margin(cost=version.cost, price=version.price)
 
 
 class ConfirmedAdmin(ReadOnlyAdmin):

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from catalog.models import CatalogSnapshot, Endpoint, Model, PriceVersion, Provider
 
@@ -61,6 +61,12 @@ def price_history(*, endpoint: str) -> QuerySet[PriceVersion]:
 def price_in_force(*, endpoint: str, at: dt.datetime) -> PriceVersion | None:
     """Return the price version of an endpoint (slug) that is in force at ``at``."""
     return price_history(endpoint=endpoint).filter(effective_from__lte=at).first()
+
+
+def with_prices_in_force(found: QuerySet[Endpoint], *, at: dt.datetime) -> QuerySet[Endpoint]:
+    """Return the endpoints annotated with ``current_cost`` and ``current_price``: rate cards in picos as JSON, None without a price yet."""
+    newest = PriceVersion.objects.filter(endpoint=OuterRef("pk"), effective_from__lte=at).order_by("-effective_from", "-id")
+    return found.annotate(current_cost=Subquery(newest.values("cost")[:1]), current_price=Subquery(newest.values("price")[:1]))
 
 
 def publications() -> QuerySet[CatalogSnapshot]:

@@ -1,13 +1,14 @@
 """The operator's pages: what they show, that nothing happens before its preview was seen, and who may."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 
 import pytest
 from django.test import Client
 
 from accounts.models import AuditEvent, User
-from catalog.models import MarkupRule, PriceOverride, PriceProposal, PriceVersion, SyncRun
+from catalog.models import Endpoint, MarkupRule, PriceOverride, PriceProposal, PriceVersion, SyncRun
 from catalog.types import Snapshot
 from tests.catalog.conftest import newest_snapshot
 from tests.factories.people import UserFactory
@@ -60,6 +61,32 @@ def test_a_rule_is_shown_first_and_written_by_the_second_submission(office: Clie
     assert "there is no provider &#x27;nobody&#x27;" in refused.content.decode()
     office.post("/operator/catalog/markuprule/", {"action": "end_rules", "_selected_action": [MarkupRule.objects.get().pk]})
     assert newest_snapshot().endpoints["maker/small@acme"].price.rates["input_tokens"] == 500_000
+
+
+def test_an_endpoint_shows_the_margin_of_the_price_in_force(office: Client) -> None:
+    def margins() -> list[str]:
+        return re.findall(r'class="field-margin">([^<]*)<', office.get("/operator/catalog/endpoint/").content.decode())
+
+    assert margins() == ["0.00 %"]
+    first = PriceVersion.objects.get()
+    now = dt.datetime.now(dt.UTC)
+    waiting = {"rates": {"input_tokens": 5_000_000, "output_tokens": 15_000_000}}
+    for since, price in [
+        (now + dt.timedelta(days=1), waiting),
+        (now, {"rates": {"input_tokens": 625_000, "output_tokens": 1_875_000}}),
+        (first.effective_from - dt.timedelta(days=1), waiting),
+    ]:
+        PriceVersion.objects.create(
+            endpoint=first.endpoint, effective_from=since, cost=first.cost, price=price, listed={}, agreement_level="single"
+        )
+    assert margins() == ["20.00 %"]
+    unpriced = Endpoint.objects.create(
+        slug="maker/small@new", model=first.endpoint.model, provider=first.endpoint.provider, provider_model_id="small-2", tag="new",
+        last_seen=now.date(),
+    )  # fmt: skip
+    assert margins() == ["–", "20.00 %"]
+    office.post("/operator/catalog/endpoint/", {"action": "switch_off", "_selected_action": [unpriced.pk]})
+    assert list(Endpoint.objects.filter(enabled=False)) == [unpriced]
 
 
 def test_a_price_is_scheduled_after_its_preview(office: Client) -> None:
