@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 from django.conf import settings
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from accounts.secrets import Sealer
 from catalog.hosting import Environment, Hosting, host_provider
@@ -22,6 +24,7 @@ _NEVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 # Sets and maps in one order, so that equal catalogs are equal bytes.
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(Snapshot).decode
+_decode_card = msgspec.json.Decoder(RateCard).decode
 
 
 class PriceInForce(NamedTuple):
@@ -53,6 +56,17 @@ def environment_from_settings() -> Environment:
     )
 
 
+def _read_prices(at: dt.datetime) -> dict[int, PriceInForce]:
+    versions = PriceVersion.objects.filter(effective_from__lte=at).order_by("endpoint_id", "-effective_from", "-id").distinct("endpoint_id")
+    # As text: the cards are decoded once, and once for both where nothing is added to the cost.
+    texts = versions.annotate(cost_text=Cast("cost", TextField()), price_text=Cast("price", TextField()))
+    prices = {}
+    for endpoint_id, pk, cost_text, price_text in texts.values_list("endpoint_id", "id", "cost_text", "price_text"):
+        cost = _decode_card(cost_text)
+        prices[endpoint_id] = PriceInForce(pk, cost, cost if price_text == cost_text else _decode_card(price_text))
+    return prices
+
+
 def read_rows(*, at: dt.datetime, environment: Environment) -> Rows:
     """Read the catalog as it stands at ``at``: rows that are neither withdrawn nor switched off, and the prices then in force."""
     providers = tuple(Provider.objects.order_by("slug"))
@@ -60,15 +74,12 @@ def read_rows(*, at: dt.datetime, environment: Environment) -> Rows:
     for provider_id, secret in ProviderCredential.objects.order_by("provider_id", "-id").values_list("provider_id", "sealed"):
         sealed[provider_id] = (*sealed.get(provider_id, ()), bytes(secret))
     current = {"enabled": True, "withdrawn_at": None}
-    versions = PriceVersion.objects.filter(effective_from__lte=at).order_by("endpoint_id", "-effective_from", "-id").distinct("endpoint_id")
     return Rows(
         providers=providers,
         models=tuple(Model.objects.filter(**current).order_by("slug")),
-        endpoints=tuple(Endpoint.objects.filter(**current).select_related("model", "provider").order_by("slug")),
-        prices={
-            endpoint_id: PriceInForce(pk, msgspec.convert(cost, RateCard), msgspec.convert(price, RateCard))
-            for endpoint_id, pk, cost, price in versions.values_list("endpoint_id", "id", "cost", "price")
-        },
+        # Prefetched, not joined: 1,300 endpoints share 500 models and 70 providers, each decoded once.
+        endpoints=tuple(Endpoint.objects.filter(**current).defer("source").prefetch_related("model", "provider").order_by("slug")),
+        prices=_read_prices(at),
         sealed=sealed,
         hosting={one.pk: host_provider(one, sealed=sealed.get(one.pk, ()), environment=environment) for one in providers},
     )
