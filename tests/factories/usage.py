@@ -10,7 +10,7 @@ import uuid_utils
 from accounts.models import ApiKey
 from billing.books import partitions, settlement
 from billing.books.arrivals import Arrival
-from billing.types import UsageEvent, event_time
+from billing.types import UsageEvent, event_day
 
 _numbers = itertools.count(1)
 
@@ -50,7 +50,7 @@ def book(api_key: ApiKey, **fields: Any) -> UsageEvent:
     """Put a request into the books and return it."""
     event = make_event(api_key, **fields)
     number = next(_numbers)
-    arrival = Arrival(f"{number}-0", f"1:{number}-0", event, event_time(event.event_id))
+    arrival = Arrival(f"{number}-0", f"1:{number}-0", event, event.event_id.int >> 80, event_day(event.event_id))
     partitions.ensure([arrival.day])
     settlement._book(event.shard, [arrival])
     return event
