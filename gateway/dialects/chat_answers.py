@@ -155,14 +155,13 @@ class ChatStreamDecoder(StreamDecoder):
 
     def decode(self, event: SseEvent) -> list[Json]:
         """Return the chunk of ``event``, or nothing for end marks, usage reports and pieces that say nothing."""
-        data = event.data
-        if data == DONE_DATA or data.strip() == DONE_DATA:
-            self.done = True
-            return []
         try:
-            chunk = _decode_json(data)
+            chunk = _decode_json(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self.fault = malformed("a chunk that is not JSON")
+            if event.data.strip() == DONE_DATA:  # which is no JSON either, and comes once
+                self.done = True
+            else:
+                self.fault = malformed("a chunk that is not JSON")
             return []
         if chunk.__class__ is not dict:
             self.fault = malformed("a chunk that is not an object")
@@ -174,30 +173,38 @@ class ChatStreamDecoder(StreamDecoder):
         return self._chunk(chunk)
 
     def _chunk(self, chunk: Json) -> list[Json]:
-        upstream_id = chunk.pop("id", None)
-        model = chunk.pop("model", None)
-        chunk.pop("provider", None)
+        pop = chunk.pop
+        upstream_id, model, usage = pop("id", None), pop("model", None), pop("usage", None)
+        if "provider" in chunk:
+            del chunk["provider"]
         if not self.upstream_id and upstream_id.__class__ is str:
             self.upstream_id = upstream_id
         if not self.served_model and model.__class__ is str:
             self.served_model = model
-        tier = chunk.get("service_tier")
-        if tier.__class__ is str:
-            self.service_tier = tier
-        usage = chunk.pop("usage", None)
+        if "service_tier" in chunk and chunk["service_tier"].__class__ is str:
+            self.service_tier = chunk["service_tier"]
         if usage is not None:
             self._report(usage_from_chat(usage))
         choices = chunk.get("choices")
         if not choices or choices.__class__ is not list:
             return []
-        says_something = False
-        for place, choice in enumerate(choices):
-            if choice.__class__ is not dict:
-                self.fault = malformed("a chunk whose choices are not objects")
-                return []
-            says_something |= self._clean_choice(choice, place)
-        if not says_something and usage is not None:
-            return []  # a report of usage dressed as a chunk
+        # Nearly every chunk of a stream: one choice with a few words and nothing else.
+        choice = choices[0]
+        if (
+            len(choices) == 1
+            and choice.__class__ is dict
+            and not choice.get("finish_reason")
+            and choice.get("index").__class__ is int
+            and (delta := choice.get("delta")).__class__ is dict
+            and (words := delta.get("content")).__class__ is str
+            and words
+            and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))  # noqa: PLR2004 -- the words and the role
+        ):
+            choice["finish_reason"] = choice["native_finish_reason"] = None
+            self.output_chars += len(words)
+            self.output_seen = True
+        elif not self._clean_choices(choices, has_usage=usage is not None):
+            return []
         created = chunk.get("created")
         if created.__class__ is int:
             self.created_s = created
@@ -206,6 +213,16 @@ class ChatStreamDecoder(StreamDecoder):
             chunk["created"] = self.created_s
         chunk["object"] = "chat.completion.chunk"
         return [chunk]
+
+    def _clean_choices(self, choices: list[Any], *, has_usage: bool) -> bool:
+        """Clean choices in place; says whether they are to be told: not if they are malformed, or a report of usage dressed as a chunk."""
+        says_something = False
+        for place, choice in enumerate(choices):
+            if choice.__class__ is not dict:
+                self.fault = malformed("a chunk whose choices are not objects")
+                return False
+            says_something |= self._clean_choice(choice, place)
+        return says_something or not has_usage
 
     def _clean_choice(self, choice: Json, place: int) -> bool:
         """Clean one choice in place; says whether it carries anything."""

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from catalog.types import Usage
-from gateway.dialects.base import BadAnswer
+from gateway.dialects.base import BadAnswer, StreamDecoder
 from gateway.dialects.chat_answers import ChatStreamDecoder, decode_chat_answer
 from tests.gateway.dialects.builders import deltas, run_stream
 
@@ -204,3 +204,20 @@ def test_a_whole_answer_keeps_what_is_not_the_relays_to_write():
 def test_an_answer_of_nothing_is_seen_as_such():
     read = decode_chat_answer(answer({"content": ""}, None))
     assert (read.output_seen, read.output_chars, read.finish_reason, read.usage) == (False, 0, None, None)
+
+
+@pytest.mark.parametrize("delta", [{"content": "héllo"}, {"role": "assistant", "content": "héllo"}])
+@pytest.mark.parametrize("more", [{}, {"usage": USAGE}, {"created": None}, {"provider": "Host", "service_tier": "flex"}])
+@pytest.mark.parametrize("finish", [None, ""])
+def test_a_chunk_of_words_alone_is_read_as_one_with_fields_that_say_nothing(delta, more, finish):
+    plain, padded = ChatStreamDecoder(), ChatStreamDecoder()
+    plain.created_s = padded.created_s = 5
+
+    (words,) = run_stream(plain, chunk(delta, finish, **more))
+    (beside,) = run_stream(padded, chunk({**delta, "refusal": None}, finish, **more))
+
+    assert beside["choices"][0].pop("delta") == {**words["choices"][0].pop("delta"), "refusal": None}
+    assert words == beside
+    assert words["choices"] == [{"index": 0, "finish_reason": None, "native_finish_reason": None}]
+    assert [getattr(plain, name) for name in StreamDecoder.__slots__] == [getattr(padded, name) for name in StreamDecoder.__slots__]
+    assert (plain.output_chars, plain.output_seen) == (5, True)
