@@ -185,6 +185,7 @@ class StreamRelay:
         try:
             while True:
                 if chunks and (data := encoder.encode(chunks)):
+                    exchange.keepalive = encoder.keepalive  # some dialects have an event for it once they have begun
                     await exchange.write(data)
                 if decoder.output_chars >= watch.next_chars:
                     await self._grow_hold(generation, decoder, watch)

@@ -254,6 +254,15 @@ def test_silence_is_covered_by_signs_of_life_and_a_late_failure_is_an_error_even
     assert event["error"]["type"] == "timeout_error"
 
 
+def test_silence_in_the_middle_is_covered_by_pings(customer):
+    answer = ask(customer, stream=True, max_tokens=3, messages=[{"role": "user", "content": "[[simulate: big=3 rate=1]] hello"}])
+
+    names = [event["type"] for event in events_of(answer)]
+    assert names[0] == "message_start"
+    assert "ping" in names
+    assert names[-1] == "message_stop"
+
+
 def test_tokens_are_counted_without_a_charge(customer):
     before = customer.balance_nanos()
 
