@@ -18,7 +18,7 @@ from billing import live
 from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.periods import periods_at
 from billing.books import misses
-from billing.books.chart import CUSTOMER_CODES
+from billing.books.chart import ORGANIZATION_CODES
 from billing.models import Account, BalanceChange, UsageEvent, UsageRollup
 from billing.receipts import combine
 from billing.types import UsageEvent as Receipt
@@ -59,7 +59,7 @@ def balance(organization: Organization) -> Balance:
         known = None
     if known is not None:
         return Balance(known.avail_nanos, known.held_nanos, known.seq)
-    accounts = Account.objects.filter(org=organization, code__in=[code.value for code in CUSTOMER_CODES])
+    accounts = Account.objects.filter(org=organization, code__in=[code.value for code in ORGANIZATION_CODES])
     booked = accounts.aggregate(debits=Sum("debits_nanos", default=0), credits=Sum("credits_nanos", default=0), seq=Max("seq", default=0))
     return Balance(booked["credits"] - booked["debits"], 0, booked["seq"])
 

@@ -15,6 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 app = Celery("tollway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(["billing.purchases"])
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
@@ -41,4 +42,12 @@ app.conf.beat_schedule = {
     # The invariants of the books: the last days all day long, everything ever booked once a night.
     "verify": {"task": "billing.tasks.verify_books", "schedule": 300.0, "options": {"expires": 300.0}},
     "verify-all": {"task": "billing.tasks.verify_all_books", "schedule": crontab(hour=3, minute=20), "options": {"expires": 3600.0}},
+    # Stripe's events whose first look failed or was never begun.
+    "stripe-events": {"task": "billing.purchases.tasks.process_due_events", "schedule": 15.0, "options": {"expires": 15.0}},
+    # Events that never came: Stripe is asked.
+    "stripe-catch-up": {"task": "billing.purchases.tasks.catch_up", "schedule": 3600.0, "options": {"expires": 600.0}},
+    # Purchases and refunds that have been on their way for a while.
+    "purchases": {"task": "billing.purchases.tasks.sweep_purchases", "schedule": 120.0, "options": {"expires": 120.0}},
+    # Mails that a mail server refused, or that nobody sent.
+    "notices": {"task": "billing.purchases.tasks.send_waiting_notices", "schedule": 60.0, "options": {"expires": 60.0}},
 }

@@ -29,12 +29,16 @@ def check_contradictions(app_configs: Sequence[AppConfig] | None, **_: Any) -> l
             Error("DEBUG is on with an https PUBLIC_URL: error pages would show secrets to the world. Set DEBUG=0.", id="tollway.E002"),
         ),
         (
-            bool(settings.STRIPE_SECRET_KEY) and not settings.STRIPE_WEBHOOK_SECRET,
+            bool(settings.STRIPE_SECRET_KEY) and not settings.STRIPE_WEBHOOK_SECRETS,
             Error("STRIPE_SECRET_KEY is set without STRIPE_WEBHOOK_SECRET: payments would never be credited. Set both.", id="tollway.E003"),
         ),
         (
             takes_money and not settings.HTTPS,
             Error("A live Stripe key needs PUBLIC_URL to begin with https://.", id="tollway.E004"),
+        ),
+        (
+            takes_money and bool(settings.STRIPE_API_URL),
+            Error("STRIPE_API_URL is set with a live Stripe key: payments would go to a simulation. Unset it.", id="tollway.E007"),
         ),
         (
             len(settings.SECRET_KEY) < _SECRET_KEY_MIN,

@@ -179,9 +179,28 @@ X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "gateway.pages.site.csrf_failure"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 
-# --- Payments (read here so that a wrong variable stops the start) --------------------------------------------------
+# --- Payments -------------------------------------------------------------------------------------------------------
 STRIPE_SECRET_KEY = env_str("STRIPE_SECRET_KEY", "")
-STRIPE_WEBHOOK_SECRET = env_str("STRIPE_WEBHOOK_SECRET", "")
+# Several while a secret is being changed, separated by commas.
+STRIPE_WEBHOOK_SECRETS = env_list("STRIPE_WEBHOOK_SECRET")
+# Empty is Stripe itself; make run sets the simulated one where no key is set.
+STRIPE_API_URL = env_str("STRIPE_API_URL", "").rstrip("/")
+STRIPE_TIMEOUT_S = 20.0
+STRIPE_RETRIES = 2
+STRIPE_AUTOMATIC_TAX = env_bool("STRIPE_AUTOMATIC_TAX", default=False)
+STRIPE_PROMOTION_CODES = env_bool("STRIPE_PROMOTION_CODES", default=True)
+# Where Checkout and the customer portal live; pages may send people there.
+STRIPE_PAGE_ORIGINS = env_list("STRIPE_PAGE_ORIGINS", "https://checkout.stripe.com,https://billing.stripe.com")
+# Our fee on purchases, and what may be bought at once. Cents.
+PURCHASE_FEE_BASIS_POINTS = env_int("PURCHASE_FEE_BASIS_POINTS", 550)
+PURCHASE_FEE_MIN_CENTS = env_int("PURCHASE_FEE_MIN_CENTS", 80)
+PURCHASE_MIN_CENTS = env_int("PURCHASE_MIN_CENTS", 500)
+PURCHASE_MAX_CENTS = env_int("PURCHASE_MAX_CENTS", 2_500_000)
+# Who sells, as it stands on receipts. Lines of the address are separated by '|'.
+SELLER_NAME = env_str("SELLER_NAME", "Tollway")
+SELLER_ADDRESS = env_str("SELLER_ADDRESS", "")
+SELLER_TAX_ID = env_str("SELLER_TAX_ID", "")
+RECEIPT_PREFIX = env_str("RECEIPT_PREFIX", "TW-")
 
 # --- API ------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -219,4 +238,6 @@ LOGGING = {
     "formatters": {"json": {"()": "gateway.logs.JsonFormatter"}, "plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["redact"], "formatter": env_str("LOG_FORMAT", "json")}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    # One line per call at INFO, which says nothing that the inbox and the purchases do not.
+    "loggers": {"stripe": {"level": "WARNING"}},
 }

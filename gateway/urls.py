@@ -21,6 +21,7 @@ urlpatterns = [
     path("feed.rss", RssFeed.as_view(), name="feed"),
     path("", include("gateway.pages.urls")),
     path("", include("accounts.urls")),
+    path("", include("billing.urls")),
     path("", include("catalog.urls")),
     path("operator/", admin.site.urls),
     path("accounts/", include("allauth.urls")),

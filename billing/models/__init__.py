@@ -2,6 +2,24 @@
 
 from billing.models.ledger import Account, Transfer
 from billing.models.outbox import BalanceChange, SettlementDeadLetter
+from billing.models.purchases import Dispute, LowBalance, Notice, PaymentProfile, Purchase, PurchaseKind, PurchaseState, Refund, StripeEvent
 from billing.models.usage import UsageBatch, UsageEvent, UsageRollup
 
-__all__ = ["Account", "BalanceChange", "SettlementDeadLetter", "Transfer", "UsageBatch", "UsageEvent", "UsageRollup"]
+__all__ = [
+    "Account",
+    "BalanceChange",
+    "Dispute",
+    "LowBalance",
+    "Notice",
+    "PaymentProfile",
+    "Purchase",
+    "PurchaseKind",
+    "PurchaseState",
+    "Refund",
+    "SettlementDeadLetter",
+    "StripeEvent",
+    "Transfer",
+    "UsageBatch",
+    "UsageEvent",
+    "UsageRollup",
+]

@@ -6,9 +6,9 @@ from django.db import models
 from django.db.models import F, Q
 
 from accounts.models import Organization
-from billing.books.chart import CHART, CUSTOMER_CODES, AccountCode, TransferCode
+from billing.books.chart import CHART, ORGANIZATION_CODES, AccountCode, TransferCode
 
-_CUSTOMER_CODES = [code.value for code in CUSTOMER_CODES]
+_ORGANIZATION_CODES = [code.value for code in ORGANIZATION_CODES]
 
 
 class Account(models.Model):
@@ -39,7 +39,7 @@ class Account(models.Model):
                 name="billing_account_counters_not_negative",
             ),
             models.CheckConstraint(
-                condition=Q(org__isnull=False, code__in=_CUSTOMER_CODES) | (Q(org__isnull=True) & ~Q(code__in=_CUSTOMER_CODES)),
+                condition=Q(org__isnull=False, code__in=_ORGANIZATION_CODES) | (Q(org__isnull=True) & ~Q(code__in=_ORGANIZATION_CODES)),
                 name="billing_account_customer_has_org",
             ),
         ]

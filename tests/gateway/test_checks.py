@@ -10,7 +10,7 @@ SOUND = {
     "HTTPS": True,
     "PUBLIC_URL": "https://api.example.com",
     "STRIPE_SECRET_KEY": "sk_live_x",
-    "STRIPE_WEBHOOK_SECRET": "whsec_x",
+    "STRIPE_WEBHOOK_SECRETS": ["whsec_x"],
     "SECRET_KEY": "x" * 50,
     "SIMULATOR_URL": "",
     "MARKUP_BASIS_POINTS": 0,
@@ -39,12 +39,13 @@ def test_a_sound_production_has_nothing_to_report(found: Any) -> None:
     [
         ({"DEMO_MODE": True, "SIMULATOR_URL": "http://s"}, ["tollway.E001"]),
         ({"DEBUG": True}, ["tollway.E002"]),
-        ({"STRIPE_WEBHOOK_SECRET": ""}, ["tollway.E003"]),
+        ({"STRIPE_WEBHOOK_SECRETS": []}, ["tollway.E003"]),
         ({"HTTPS": False}, ["tollway.E004"]),
         ({"SECRET_KEY": "short"}, ["tollway.E005"]),
         ({"MARKUP_BASIS_POINTS": -1}, ["tollway.E006"]),
         ({"BROKER_REDIS_URL": "redis://:secret@money:6379/1"}, ["tollway.W001"]),
         ({"ACCOUNT_EMAIL_VERIFICATION": "optional"}, ["tollway.W002"]),
+        ({"STRIPE_API_URL": "http://127.0.0.1:1"}, ["tollway.E007"]),
         ({"DEMO_MODE": True, "STRIPE_SECRET_KEY": "sk_test_x"}, ["tollway.W003"]),
     ],
 )

@@ -1,0 +1,321 @@
+"""Stripe, asked and understood. The only file that imports its client; everything it returns is a shape of ours.
+
+Amounts are cents of US dollars. Every function that changes something takes the caller's idempotency key, and may be called again
+with it after StripeDown. All raise StripeDown (outcome unknown) and StripeRefused (nothing happened).
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, Final, ParamSpec, TypeVar
+
+import msgspec
+import stripe
+from django.conf import settings
+
+from billing.purchases import stripe_objects
+from billing.purchases.shapes import CheckoutSession, DisputeState, EventNews, Payment, RefundState, SavedCard
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Fields = dict[str, Any]
+
+_PAYMENT_PARTS: Final = ["latest_charge.balance_transaction", "payment_method"]
+_EVENTS_PER_PAGE: Final = 100
+_REFUSED_STATUSES: Final = (400, 401, 403, 404)
+
+
+class NotConfigured(Exception):
+    """No Stripe key is set, so nothing can be bought."""
+
+
+class StripeDown(Exception):
+    """Stripe could not be asked, or said that it could not answer. What was asked for may have happened: repeat it with the same key."""
+
+
+class StripeRefused(Exception):
+    """Stripe understood and refused; nothing happened. ``code`` is its word, such as 'charge_already_refunded'."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CardDeclined(Exception):
+    """The payment was tried and declined. ``wants_owner``: the bank asks for the cardholder, who must come back."""
+
+    def __init__(self, message: str, *, code: str, wants_owner: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.wants_owner = wants_owner
+
+
+class BadSignature(Exception):
+    """The body was not signed by Stripe with a secret of ours, or too long ago."""
+
+
+def is_configured() -> bool:
+    """Tell whether anything can be bought."""
+    return bool(settings.STRIPE_SECRET_KEY)
+
+
+def _asks_stripe(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn the client's errors into ours."""
+
+    @wraps(function)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except stripe.CardError as error:
+            decline = (error.error.decline_code if error.error else None) or ""
+            wants_owner = "authentication_required" in {error.code, decline}
+            raise CardDeclined(error.user_message or str(error), code=decline or error.code or "", wants_owner=wants_owner) from error
+        except (stripe.InvalidRequestError, stripe.AuthenticationError, stripe.PermissionError, stripe.IdempotencyError) as error:
+            if error.http_status in _REFUSED_STATUSES:
+                raise StripeRefused(error.user_message or str(error), code=error.code or "") from error
+            raise StripeDown(str(error)) from error
+        except stripe.StripeError as error:
+            raise StripeDown(str(error)) from error
+
+    return asked
+
+
+def _client() -> stripe.StripeClient:
+    if not settings.STRIPE_SECRET_KEY:
+        raise NotConfigured("no Stripe key is set")
+    return _make_client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_URL, settings.STRIPE_TIMEOUT_S, settings.STRIPE_RETRIES)
+
+
+@cache
+def _make_client(key: str, url: str, timeout_s: float, retries: int) -> stripe.StripeClient:
+    return stripe.StripeClient(
+        key,
+        base_addresses={"api": url} if url else {},
+        http_client=stripe.RequestsClient(timeout=timeout_s),
+        max_network_retries=retries,
+    )
+
+
+# --- Customers ------------------------------------------------------------------------------------------------------
+
+
+@_asks_stripe
+def create_customer(*, org_public_id: str, name: str, email: str, idempotency_key: str) -> str:
+    """Make a customer and return its id."""
+    params: Any = {"name": name, "email": email, "metadata": {"organization": org_public_id}}
+    return _client().v1.customers.create(params=params, options={"idempotency_key": idempotency_key}).id
+
+
+@_asks_stripe
+def update_customer(*, customer: str, name: str, email: str) -> None:
+    """Tell Stripe how the customer is called now."""
+    params: Any = {"name": name, "email": email}
+    _client().v1.customers.update(customer, params=params)
+
+
+@_asks_stripe
+def read_default_card(*, customer: str) -> SavedCard | None:
+    """Return the card that the customer made the default, else the newest saved one, None when there is none."""
+    saved = _client().v1.customers.payment_methods.list(customer, params={"type": "card", "limit": 100})
+    cards = [stripe_objects.read_card(method) for method in stripe_objects.plain(saved)["data"]]
+    settings_of = stripe_objects.plain(_client().v1.customers.retrieve(customer)).get("invoice_settings") or {}
+    default = settings_of.get("default_payment_method")
+    return next((card for card in cards if card.id == default), cards[0] if cards else None)
+
+
+@_asks_stripe
+def detach_card(*, card: str) -> None:
+    """Forget a saved card."""
+    _client().v1.payment_methods.detach(card)
+
+
+@_asks_stripe
+def create_portal(*, customer: str, return_url: str) -> str:
+    """Return a link to the customer portal, good for a few minutes."""
+    return _client().v1.billing_portal.sessions.create(params={"customer": customer, "return_url": return_url}).url
+
+
+# --- Payments -------------------------------------------------------------------------------------------------------
+
+
+@_asks_stripe
+def create_checkout(
+    *,
+    purchase: str,
+    customer: str,
+    lines: list[tuple[str, int]],
+    success_url: str,
+    cancel_url: str,
+    saves_card: bool,
+    idempotency_key: str,
+) -> CheckoutSession:
+    """Open a Checkout Session for a purchase. ``lines`` are (name, cents); ``purchase`` comes back in the metadata of everything."""
+    intent: Fields = {"metadata": {"purchase": purchase}, "description": "Credit for models"}
+    if saves_card:
+        intent["setup_future_usage"] = "off_session"
+    params: Fields = {
+        "mode": "payment",
+        "customer": customer,
+        "client_reference_id": purchase,
+        "line_items": [
+            {"quantity": 1, "price_data": {"currency": "usd", "unit_amount": cents, "product_data": {"name": name}}}
+            for name, cents in lines
+            if cents
+        ],
+        "metadata": {"purchase": purchase},
+        "payment_intent_data": intent,
+        "success_url": success_url,
+        "cancel_url": cancel_url,
+        "allow_promotion_codes": settings.STRIPE_PROMOTION_CODES,
+    }
+    if settings.STRIPE_AUTOMATIC_TAX:
+        params |= {
+            "automatic_tax": {"enabled": True},
+            "tax_id_collection": {"enabled": True},
+            "customer_update": {"address": "auto", "name": "auto"},
+        }
+    sessions: Any = _client().v1.checkout.sessions
+    return stripe_objects.read_session(sessions.create(params=params, options={"idempotency_key": idempotency_key}))
+
+
+@_asks_stripe
+def create_card_setup(*, customer: str, organization: str, success_url: str, cancel_url: str) -> CheckoutSession:
+    """Open a Checkout Session that saves a card and takes nothing."""
+    params: Any = {
+        "mode": "setup",
+        "currency": "usd",
+        "customer": customer,
+        "metadata": {"organization": organization},
+        "success_url": success_url,
+        "cancel_url": cancel_url,
+    }
+    return stripe_objects.read_session(_client().v1.checkout.sessions.create(params=params))
+
+
+@_asks_stripe
+def read_checkout(session: str) -> CheckoutSession:
+    """Return a Checkout Session as it is now, with its payment."""
+    parts = [f"payment_intent.{part}" for part in _PAYMENT_PARTS]
+    return stripe_objects.read_session(_client().v1.checkout.sessions.retrieve(session, params={"expand": parts}))
+
+
+@_asks_stripe
+def find_checkout(*, intent: str) -> str | None:
+    """Return the id of the Checkout Session that a payment belongs to."""
+    found = _client().v1.checkout.sessions.list(params={"payment_intent": intent, "limit": 1}).data
+    return found[0].id if found else None
+
+
+@_asks_stripe
+def charge_card(*, purchase: str, customer: str, card: str, cents: int, idempotency_key: str) -> Payment:
+    """Charge a saved card while its owner is away. Raises: CardDeclined as well."""
+    params: Any = {
+        "amount": cents,
+        "currency": "usd",
+        "customer": customer,
+        "payment_method": card,
+        "off_session": True,
+        "confirm": True,
+        "description": "Credit for models, automatic top-up",
+        "metadata": {"purchase": purchase},
+        "expand": _PAYMENT_PARTS,
+    }
+    return stripe_objects.read_payment(
+        stripe_objects.plain(_client().v1.payment_intents.create(params=params, options={"idempotency_key": idempotency_key}))
+    )
+
+
+@_asks_stripe
+def read_payment(intent: str) -> Payment:
+    """Return a payment as it is now."""
+    return stripe_objects.read_payment(
+        stripe_objects.plain(_client().v1.payment_intents.retrieve(intent, params={"expand": _PAYMENT_PARTS}))
+    )
+
+
+@_asks_stripe
+def find_payment(*, customer: str, purchase: str) -> Payment | None:
+    """Return the customer's latest payment for a purchase: what to ask when an answer was lost for longer than keys are kept."""
+    found = _client().v1.payment_intents.list(params={"customer": customer, "limit": 100})
+    for intent in stripe_objects.plain(found)["data"]:
+        if (intent.get("metadata") or {}).get("purchase") == purchase:
+            return read_payment(intent["id"])
+    return None
+
+
+@_asks_stripe
+def intent_of_charge(charge: str) -> str | None:
+    """Return the payment that a charge belongs to."""
+    intent = _client().v1.charges.retrieve(charge).payment_intent
+    return str(intent) if intent else None
+
+
+# --- Refunds and disputes -------------------------------------------------------------------------------------------
+
+
+@_asks_stripe
+def create_refund(*, refund: str, intent: str, cents: int, idempotency_key: str) -> RefundState:
+    """Send money back; ``refund`` comes back in its metadata."""
+    params: Any = {"payment_intent": intent, "amount": cents, "reason": "requested_by_customer", "metadata": {"refund": refund}}
+    return stripe_objects.read_refund(
+        stripe_objects.plain(_client().v1.refunds.create(params=params, options={"idempotency_key": idempotency_key}))
+    )
+
+
+@_asks_stripe
+def list_refunds(*, intent: str) -> list[RefundState]:
+    """Return the refunds of a payment as they are now."""
+    found = _client().v1.refunds.list(params={"payment_intent": intent, "limit": 100})
+    return [stripe_objects.read_refund(one) for one in stripe_objects.plain(found)["data"]]
+
+
+@_asks_stripe
+def read_refund(refund: str) -> RefundState:
+    """Return a refund as it is now."""
+    return stripe_objects.read_refund(stripe_objects.plain(_client().v1.refunds.retrieve(refund)))
+
+
+@_asks_stripe
+def read_dispute(dispute: str) -> DisputeState:
+    """Return a dispute as it is now, with every movement of money that it has caused."""
+    found = stripe_objects.plain(_client().v1.disputes.retrieve(dispute))
+    return DisputeState(
+        id=found["id"],
+        status=found["status"],
+        reason=found.get("reason") or "",
+        amount_cents=found["amount"],
+        intent=stripe_objects.id_of(found.get("payment_intent")) or intent_of_charge(stripe_objects.id_of(found["charge"])) or "",
+        lines=[stripe_objects.read_line(line) for line in found.get("balance_transactions") or []],
+    )
+
+
+# --- News -----------------------------------------------------------------------------------------------------------
+
+
+def read_event(body: bytes, signature: str) -> EventNews:
+    """Return a webhook's event after checking who sent it. Raises: BadSignature."""
+    for secret in settings.STRIPE_WEBHOOK_SECRETS:
+        try:
+            stripe.WebhookSignature.verify_header(body, signature, secret, tolerance=stripe.Webhook.DEFAULT_TOLERANCE)
+            break
+        except (stripe.SignatureVerificationError, UnicodeDecodeError):
+            continue
+    else:
+        raise BadSignature("no secret of ours signed this body within the last five minutes")
+    return event_from(body)
+
+
+@_asks_stripe
+def list_events(*, since: dt.datetime) -> list[EventNews]:
+    """Return every event since a moment, oldest first. Stripe keeps them for 30 days."""
+    listed = _client().v1.events.list(params={"created": {"gte": int(since.timestamp())}, "limit": _EVENTS_PER_PAGE})
+    return [stripe_objects.read_event(stripe_objects.plain(event)) for event in listed.auto_paging_iter()][::-1]
+
+
+def event_from(body: bytes) -> EventNews:
+    """Read an event's bytes. Raises: BadSignature when they are no event."""
+    try:
+        event = msgspec.json.decode(body)
+        return stripe_objects.read_event(event)
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+        raise BadSignature("the body is not an event") from error

@@ -1,0 +1,59 @@
+"""Wake-ups. Each makes one domain call; a lost, doubled or late message costs seconds, never money."""
+
+import logging
+from typing import Any, Final
+
+from celery import shared_task
+from kombu.exceptions import OperationalError
+
+from billing.purchases import fulfilment, inbox, notices, refunds, stripe_api
+
+# One short attempt: a web request must not wait for a broker that is away, and kombu would try for ever.
+_ONE_ATTEMPT: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0, "socket_connect_timeout": 0.5}
+
+_log = logging.getLogger(__name__)
+
+
+def wake(task: Any, *args: int | str) -> None:
+    """Start a task now. When the broker is away the sweep finds the work instead; whoever calls must not wait for it."""
+    try:
+        with task.app.connection_for_write(transport_options=_ONE_ATTEMPT) as connection:
+            task.apply_async(args, connection=connection, retry=False)
+    except OperationalError as error:
+        _log.warning("%s waits for the sweep: %s", task.name, error)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def process_event(event_pk: int) -> bool:
+    """Look into one of Stripe's events."""
+    return inbox.process(event_pk=event_pk)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def process_due_events() -> int:
+    """Look into events that wait."""
+    return inbox.process_due()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def catch_up() -> int:
+    """Ask Stripe for events that never came."""
+    return inbox.catch_up() if stripe_api.is_configured() else 0
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def sweep_purchases() -> int:
+    """Ask Stripe about what is unsettled."""
+    return fulfilment.sweep() + refunds.sweep() if stripe_api.is_configured() else 0
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def send_notice(notice_id: int) -> bool:
+    """Send one mail."""
+    return notices.send(notice_id=notice_id)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def send_waiting_notices() -> int:
+    """Send mails that are still unsent."""
+    return notices.send_waiting()
