@@ -183,7 +183,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 STRIPE_SECRET_KEY = env_str("STRIPE_SECRET_KEY", "")
 # Several while a secret is being changed, separated by commas.
 STRIPE_WEBHOOK_SECRETS = env_list("STRIPE_WEBHOOK_SECRET")
-# Empty is Stripe itself; make run sets the simulated one where no key is set.
+# Empty is Stripe itself; the simulated one (gateway.stripe_simulator) speaks its API too.
 STRIPE_API_URL = env_str("STRIPE_API_URL", "").rstrip("/")
 STRIPE_TIMEOUT_S = 20.0
 STRIPE_RETRIES = 2
