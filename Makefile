@@ -54,4 +54,4 @@ clean: ## Remove the environment and caches; data in .tollway stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): $(LOCK)
-	@$(PYTHON) gateway/local/install.py $(VENV) $(LOCK)
+	@$(PYTHON) gateway/local/install.py $(VENV) $(LOCK) $(if $(filter file,$(origin PYTHON)),--fastest)

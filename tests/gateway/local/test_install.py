@@ -1,6 +1,11 @@
+import os
+import sys
 from pathlib import Path
 
-from gateway.local.install import block_of, count_packages, uv_environment
+import pytest
+
+from gateway.local import install
+from gateway.local.install import block_of, count_packages, find_fastest, pace_of, uv_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 LOCK = "amqp==5.4.2 \\\n    --hash=sha256:aa\n    # via kombu\nuv==0.1 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\nuvicorn==1\n"
@@ -42,3 +47,26 @@ def test_uv_gets_pips_indexes_files_and_certificates() -> None:
         "UV_FIND_LINKS": "/one,/two",
         "SSL_CERT_FILE": "/ca.pem",
     }
+
+
+def _build(folder: Path, pace_s: str) -> Path:
+    folder.mkdir()
+    python = folder / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    python.write_text(f"#!/bin/sh\n{pace_s}\n")
+    python.chmod(0o755)
+    return python
+
+
+def test_a_much_faster_build_of_the_same_python_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = _build(tmp_path / "fast", "echo 0.000001")
+    _build(tmp_path / "lame", "exit 1")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path / "lame"), str(fast.parent), os.environ["PATH"]]))
+    assert find_fastest() == str(fast)
+    assert pace_of(str(tmp_path / "lame" / fast.name)) == float("inf")
+
+
+def test_the_python_that_was_asked_stays_when_no_other_is_much_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = _build(tmp_path / "same", "echo 0.9")
+    monkeypatch.setenv("PATH", str(other.parent))
+    monkeypatch.setattr(install, "pace_of", lambda path: 0.9 if path == str(other) else 1.0)
+    assert find_fastest() == sys.executable
