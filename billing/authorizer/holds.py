@@ -16,6 +16,7 @@ from billing.authorizer.keys import close_keys, hold_keys, shard_keys
 from billing.authorizer.loader import ScopeLoader
 from billing.authorizer.scripts import EXTEND, HEARTBEAT, RELEASE, RESERVE, SETTLE
 from billing.authorizer.spool import Spool, SpoolRecord
+from billing.authorizer.standing import Standing, read_standing
 from billing.types import UsageEvent
 
 logger = logging.getLogger(__name__)
@@ -176,6 +177,10 @@ class Holds:
         self._in_flight.pop(hold.event, None)
         record = self._spool.append(event, name=hold.event)
         self._resend(record, late=False)
+
+    async def standing(self, caller: Caller) -> Standing:
+        """Return what the caller could spend now, taking nothing. Raises: MoneyStoreDown, InvalidKey."""
+        return await read_standing(self._connection, self._loader, caller)
 
     # --- talking to the store ---
 

@@ -4,9 +4,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.dialects.client_registry import CLIENT_DIALECTS, MESSAGES
+from gateway.relay import dry_run
 from gateway.relay.catalog import CatalogView
 from gateway.relay.catalog_api import CatalogApi
 from gateway.relay.config import RelayConfig
+from gateway.relay.dry_run import DryRuns
 from gateway.relay.errors import ApiError, MethodNotAllowed, NotFound, Unavailable
 from gateway.relay.exchange import ClientGone, Exchange, Message, Receive, Send
 from gateway.relay.flow import ChatFlow
@@ -24,15 +26,17 @@ _CORS = (
 class RelayApp:
     """Serves the paths in ``paths``; ``gateway/asgi.py`` sends it nothing else. ``view`` is None until a catalog is loaded."""
 
-    def __init__(self, config: RelayConfig, flow: ChatFlow) -> None:
+    def __init__(self, config: RelayConfig, flow: ChatFlow, dry_runs: DryRuns) -> None:
         self._config = config
         self._flow = flow
+        self._dry_runs = dry_runs
         self.view: CatalogView | None = None
         self._catalog = CatalogApi(self._current_view, flow.authenticate)
         self._routes: dict[str, Mapping[str, _Handler]] = {
             **self._catalog.routes,
             **{path: {"POST": self._generate} for path in CLIENT_DIALECTS},
             _COUNT_TOKENS: {"POST": self._count_tokens},
+            dry_run.PATH: {"POST": self._explain},
         }
 
     @property
@@ -90,6 +94,9 @@ class RelayApp:
 
     async def _count_tokens(self, exchange: Exchange) -> None:
         await self._flow.count_tokens(exchange, self._current_view(), MESSAGES)
+
+    async def _explain(self, exchange: Exchange) -> None:
+        await self._dry_runs.serve(exchange, self._current_view())
 
     async def _generate(self, exchange: Exchange) -> None:
         await self._flow.serve(exchange, self._current_view(), CLIENT_DIALECTS[exchange.path.rstrip("/")])

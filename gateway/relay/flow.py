@@ -18,7 +18,7 @@ from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, new_event_id, start_generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
-from gateway.relay.routing import Route, find_route, read_preferences
+from gateway.relay.routing import Route, find_route, names_of, read_preferences
 from gateway.relay.settlement import Settler
 from gateway.relay.streams import StreamRelay
 
@@ -52,7 +52,7 @@ class ChatFlow:
         event_id = new_event_id()
         exchange.generation_id = f"gen-{event_id.hex}"
         exchange.extra_headers.append((b"x-generation-id", exchange.generation_id.encode()))
-        request = self._decode(dialect, body)
+        request = read_request(dialect, body)
         request.beta = exchange.header(b"anthropic-beta") or exchange.header(b"x-anthropic-beta")
         route = self._route(view, request)
         generation = start_generation(
@@ -72,7 +72,7 @@ class ChatFlow:
     async def count_tokens(self, exchange: Exchange, view: CatalogView, dialect: ClientDialect) -> None:
         """Answer how many tokens a prompt probably has, without asking a model; free. Raises: ApiError."""
         await self.authenticate(exchange)
-        request = self._decode(dialect, await exchange.read_body())
+        request = read_request(dialect, await exchange.read_body())
         if request.model is None or view.find_model(request.model) is None:
             self._route(view, request)  # which says what is wrong with it
         await exchange.respond(200, msgspec.json.encode({"input_tokens": estimated_prompt_tokens(request)}))
@@ -109,23 +109,10 @@ class ChatFlow:
             )
         return caller
 
-    @staticmethod
-    def _decode(dialect: ClientDialect, body: bytes) -> ChatRequest:
-        try:
-            request = dialect.decode_request(body)
-        except InvalidRequest as error:
-            raise BadRequest(error.message, metadata={"param": error.param} if error.param else None) from error
-        request.body_bytes = len(body)
-        admit(request)
-        return request
-
     def _route(self, view: CatalogView, request: ChatRequest) -> Route:
-        names = request.models if request.model is None else (request.model, *request.models)
-        if not names:
-            raise BadRequest("model is required", metadata={"param": "model"}, remedy="GET /api/v1/models lists every model id.")
         return find_route(
             view,
-            names=tuple(dict.fromkeys(names)),
+            names=names_of(request),
             kind=request.kind,
             wish=read_preferences(request.provider),
             body=request.body,
@@ -133,6 +120,17 @@ class ChatFlow:
             health=self._health,
             rng=self._rng,
         )
+
+
+def read_request(dialect: ClientDialect, body: bytes) -> ChatRequest:
+    """Return the body as a request that may pass. Raises: BadRequest naming the field."""
+    try:
+        request = dialect.decode_request(body)
+    except InvalidRequest as error:
+        raise BadRequest(error.message, metadata={"param": error.param} if error.param else None) from error
+    request.body_bytes = len(body)
+    admit(request)
+    return request
 
 
 def bearer_secret(exchange: Exchange) -> str:

@@ -6,9 +6,10 @@ from accounts.types import InvalidKey, KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.holds import AmountOutOfRange, HoldContext, Holds, InsufficientCredit
 from billing.money import usd_text
+from gateway.dialects.base import ChatRequest
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
-from gateway.relay.errors import ApiError, BadRequest, OutOfCredit, Unauthorized, Unavailable
+from gateway.relay.errors import BadRequest, OutOfCredit, Unauthorized, Unavailable
 from gateway.relay.estimate import HoldPlan, plan_hold
 from gateway.relay.generation import Generation
 from gateway.relay.settlement import USER_MAX
@@ -23,9 +24,9 @@ class _Unaffordable(Exception):
         self.need_nanos = need_nanos
 
 
-def _refused(unaffordable: _Unaffordable, public_url: str) -> ApiError:
-    error = unaffordable.refusal
-    need, have = usd_text(unaffordable.need_nanos), usd_text(error.available_nanos)
+def refused_hold(error: InsufficientCredit, *, need_nanos: int, public_url: str) -> OutOfCredit:
+    """Return what the caller is told when no hold fits; ``need_nanos`` is the smallest that was refused."""
+    need, have = usd_text(need_nanos), usd_text(error.available_nanos)
     metadata = {"required_usd": need, "available_usd": have, "provider_name": None}
     if error.scope == "key":
         return OutOfCredit(
@@ -40,9 +41,31 @@ def _refused(unaffordable: _Unaffordable, public_url: str) -> ApiError:
     )
 
 
-def _first_and_cheapest(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
-    yield candidates[0]
-    yield min(candidates, key=lambda one: one.blended_picos)
+def disabled_key() -> Unauthorized:
+    """Return what the caller is told whose key is switched off."""
+    return Unauthorized("This API key is disabled.", remedy="Enable it, or use another key.")
+
+
+def endless_answer() -> BadRequest:
+    """Return what the caller is told when the bound is beyond all money."""
+    return BadRequest(
+        "max_tokens is so large that no balance could cover the answer",
+        metadata={"param": "max_tokens"},
+        remedy="Send a smaller max_tokens, or none.",
+    )
+
+
+def holds_to_try(
+    request: ChatRequest, candidates: Sequence[Candidate], *, default_output_tokens: int
+) -> Iterator[tuple[Candidate, HoldPlan]]:
+    """Yield what to hold, in the order to ask for it: the first candidate, the cheapest, then both with a capped answer.
+
+    One that needs no less than what was refused before is not worth asking for; the caller skips it.
+    """
+    for modest in (False, True):
+        yield candidates[0], plan_hold(request, candidates[0].endpoint, default_output_tokens=default_output_tokens, modest=modest)
+        cheapest = min(candidates, key=lambda one: one.blended_picos)
+        yield cheapest, plan_hold(request, cheapest.endpoint, default_output_tokens=default_output_tokens, modest=modest)
 
 
 class Cashier:
@@ -57,17 +80,13 @@ class Cashier:
         try:
             await self._take_first_affordable(generation)
         except _Unaffordable as error:
-            raise _refused(error, self._config.public_url) from error
+            raise refused_hold(error.refusal, need_nanos=error.need_nanos, public_url=self._config.public_url) from error
         except AmountOutOfRange as error:
-            raise BadRequest(
-                "max_tokens is so large that no balance could cover the answer",
-                metadata={"param": "max_tokens"},
-                remedy="Send a smaller max_tokens, or none.",
-            ) from error
+            raise endless_answer() from error
         except InvalidKey as error:
             raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from error
         except KeyDisabled as error:
-            raise Unauthorized("This API key is disabled.", remedy="Enable it, or use another key.") from error
+            raise disabled_key() from error
         except KeyExpired as error:
             raise Unauthorized("This API key has expired.", remedy="Create a new key.") from error
         except MoneyStoreDown as error:
@@ -83,20 +102,18 @@ class Cashier:
         first = candidates[0]
         refusal: InsufficientCredit | None = None
         need_nanos = 0
-        for modest in (False, True):
-            for candidate in _first_and_cheapest(candidates):
-                plan = plan_hold(generation.request, candidate.endpoint, default_output_tokens=tokens, modest=modest)
-                if refusal is not None and plan.amount_nanos >= need_nanos:
-                    continue
-                try:
-                    await self._take(generation, candidate, plan)
-                except InsufficientCredit as error:
-                    refusal, need_nanos = error, plan.amount_nanos
-                    continue
-                if candidate is not first:
-                    candidates.remove(candidate)
-                    candidates.insert(0, candidate)
-                return
+        for candidate, plan in holds_to_try(generation.request, candidates, default_output_tokens=tokens):
+            if refusal is not None and plan.amount_nanos >= need_nanos:
+                continue
+            try:
+                await self._take(generation, candidate, plan)
+            except InsufficientCredit as error:
+                refusal, need_nanos = error, plan.amount_nanos
+                continue
+            if candidate is not first:
+                candidates.remove(candidate)
+                candidates.insert(0, candidate)
+            return
         assert refusal is not None  # noqa: S101 -- the loop returned or was refused
         raise _Unaffordable(refusal, need_nanos)
 

@@ -20,6 +20,7 @@ from gateway.relay.app import RelayApp
 from gateway.relay.attempts import AttemptLog
 from gateway.relay.catalog import CatalogView
 from gateway.relay.config import RelayConfig
+from gateway.relay.dry_run import DryRuns
 from gateway.relay.flow import ChatFlow
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
@@ -59,7 +60,8 @@ class DataPlane:
         answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
         self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
         flow = ChatFlow(keys=self._keys, cashier=cashier, settler=settler, answers=answers, streams=self._streams, health=health)
-        self.app = RelayApp(config, flow)
+        dry_runs = DryRuns(flow=flow, holds=self._holds, health=health, config=config)
+        self.app = RelayApp(config, flow, dry_runs)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -11,15 +11,27 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from catalog.types import ModelType
+from gateway.dialects.base import ChatRequest
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.errors import BadRequest, NoEndpoint, availability
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import NO_PREFERENCES, Preferences, check_slugs, read_preferences
 
-__all__ = ["Route", "find_route", "order_endpoints", "parameters_of", "read_preferences"]
+__all__ = [
+    "SOFT_PARAMETERS",
+    "Route",
+    "find_route",
+    "is_named",
+    "names_of",
+    "order_endpoints",
+    "parameters_of",
+    "read_preferences",
+    "refusal_of",
+    "with_suffix",
+]
 
 _SUFFIX_SORTS = {"floor": "price", "nitro": "throughput", "exacto": "exacto"}
-_SOFT_PARAMETERS = ("tools", "response_format", "verbosity")
+SOFT_PARAMETERS = ("tools", "response_format", "verbosity")
 # Fields of a request that are ours or that every endpoint takes; all others must be among an endpoint's supported_parameters.
 _NOT_PARAMETERS = frozenset(
     {
@@ -40,20 +52,21 @@ class Route:
     excluded_by: dict[str, int] = field(default_factory=dict)
 
 
-def _matches(slugs: Sequence[str], candidate: Candidate) -> bool:
-    """A base slug matches every variant and region of a provider; a full slug matches one endpoint."""
+def is_named(slugs: Sequence[str], candidate: Candidate) -> bool:
+    """Whether the slugs name the endpoint: a base slug matches every variant and region of a provider, a full slug one endpoint."""
     return candidate.endpoint.provider in slugs or candidate.endpoint.tag in slugs
 
 
-def _refusal(  # noqa: C901, PLR0911 -- a list of rules, read from top to bottom
+def refusal_of(  # noqa: C901, PLR0911 -- a list of rules, read from top to bottom
     candidate: Candidate, wish: Preferences, parameters: frozenset[str], max_tokens: int | None
 ) -> str:
+    """Return the rule that keeps the endpoint from serving the request, or ''."""
     endpoint = candidate.endpoint
-    if wish.only and not _matches(wish.only, candidate):
+    if wish.only and not is_named(wish.only, candidate):
         return "allowed_providers"
-    if wish.ignore and _matches(wish.ignore, candidate):
+    if wish.ignore and is_named(wish.ignore, candidate):
         return "ignored_providers"
-    if wish.order and not wish.allow_fallbacks and not _matches(wish.order, candidate):
+    if wish.order and not wish.allow_fallbacks and not is_named(wish.order, candidate):
         return "allowed_providers"
     if max_tokens is not None and endpoint.max_output_tokens and max_tokens > endpoint.max_output_tokens:
         return "max_tokens"
@@ -101,12 +114,12 @@ def order_endpoints(
     route = Route([])
     allowed = route.candidates
     for candidate in candidates:
-        rule = _refusal(candidate, wish, parameters, max_tokens)
+        rule = refusal_of(candidate, wish, parameters, max_tokens)
         if rule:
             route.excluded_by[rule] = route.excluded_by.get(rule, 0) + 1
         else:
             allowed.append(candidate)
-    for name in _SOFT_PARAMETERS:
+    for name in SOFT_PARAMETERS:
         if name in parameters:
             able = [candidate for candidate in allowed if name in candidate.endpoint.supported_parameters]
             allowed = able or allowed
@@ -128,7 +141,7 @@ def order_endpoints(
     return route
 
 
-def _with_suffix(wish: Preferences, suffix: str) -> Preferences:
+def with_suffix(wish: Preferences, suffix: str) -> Preferences:
     """``:floor`` sorts by price, ``:nitro`` by throughput, ``:exacto`` by quality; an explicit order stays."""
     sort = _SUFFIX_SORTS.get(suffix)
     return replace(wish, sort=sort) if sort and not wish.order else wish
@@ -138,6 +151,14 @@ def _sort_across(candidates: list[Candidate], wish: Preferences, health: Endpoin
     """Return the endpoints of all models in one list, as each model's was: those with an outage last. Equals stay in the models' order."""
     together = sorted(candidates, key=lambda one: (health.is_down(one.endpoint.id), one.blended_picos))
     return together if wish.allow_fallbacks else together[:1]
+
+
+def names_of(request: ChatRequest) -> tuple[str, ...]:
+    """Return the models that the request names, in order and each once. Raises: BadRequest without any."""
+    names = request.models if request.model is None else (request.model, *request.models)
+    if not names:
+        raise BadRequest("model is required", metadata={"param": "model"}, remedy="GET /api/v1/models lists every model id.")
+    return tuple(dict.fromkeys(names))
 
 
 def find_route(
@@ -162,7 +183,7 @@ def find_route(
     if len(names) == 1 and (found := view.find_model(names[0])) is not None and found[0].type == kind:
         route = order_endpoints(
             view.candidates[found[0].id],
-            wish=_with_suffix(wish, found[1]),
+            wish=with_suffix(wish, found[1]),
             parameters=parameters,
             max_tokens=max_tokens,
             health=health,
@@ -187,7 +208,7 @@ def find_route(
             )
         one = order_endpoints(
             view.candidates[model.id],
-            wish=_with_suffix(wish, suffix),
+            wish=with_suffix(wish, suffix),
             parameters=parameters,
             max_tokens=max_tokens,
             health=health,
