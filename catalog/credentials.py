@@ -10,6 +10,7 @@ from catalog import publication
 from catalog.addresses import check_base_url
 from catalog.hosting import Hosting, host_provider
 from catalog.models import Provider, ProviderCredential
+from catalog.reach import Reach, change_reach
 from catalog.snapshot import environment_from_settings
 
 
@@ -54,15 +55,17 @@ def set_provider(
     base_url: str | None = None,
     allow_private: bool = False,
     remove_key: bool = False,
+    reach: Reach = Reach(),  # noqa: B008 -- frozen
     by: Actor = None,
 ) -> Hosting:
-    """Give a provider a key, a base URL of its own ('' goes back to the catalog's), or take its keys away; then publish.
+    """Give a provider a key, a base URL of its own ('' goes back to the catalog's), options and headers, or take its keys away; then
+    publish.
 
     Returns how the provider is reached from now on. The key is sealed at once and appears nowhere else.
-    Raises: UnknownProvider, NothingToSet, BadKey, BadBaseUrl, PrivateAddress, BrokenCatalog; then nothing has changed.
+    Raises: UnknownProvider, NothingToSet, BadKey, BadBaseUrl, PrivateAddress, BadReach, BrokenCatalog; then nothing has changed.
     """
-    if api_key is None and base_url is None and not remove_key:
-        msg = "give a key, a base URL or both"
+    if api_key is None and base_url is None and not remove_key and not reach:
+        msg = "give a key, a base URL, an option or a header"
         raise NothingToSet(msg)
     with transaction.atomic():
         provider = Provider.objects.select_for_update().filter(slug=slug).first()
@@ -73,11 +76,16 @@ def set_provider(
             provider.base_url_override = check_base_url(base_url, allow_private=allow_private) if base_url else ""
             provider.allow_private_address = allow_private and bool(base_url)
             provider.save(update_fields=["base_url_override", "allow_private_address"])
+        if reach:
+            change_reach(provider, reach)
         if remove_key:
             ProviderCredential.objects.filter(provider=provider).delete()
         if api_key is not None:
             store_key(provider=provider, api_key=api_key, by=by)
-        changed = {"key": "removed" if remove_key and api_key is None else "set" if api_key is not None else "kept", "base_url": base_url}
+        key_is = "removed" if remove_key and api_key is None else "set" if api_key is not None else "kept"
+        changed: dict[str, object] = {"key": key_is, "base_url": base_url}
+        if reach:
+            changed |= {"options": provider.options, "headers": sorted(reach.headers), "is_last_resort": provider.is_last_resort}
         audit.record(organization_id=None, by=by, action="provider.updated", target=slug, detail=changed)
         publication.publish()
     return current_hosting(provider)

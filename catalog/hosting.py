@@ -14,11 +14,17 @@ _DIALECTS: Final[dict[str, Dialect]] = {
     "azure-openai": "chat_completions",
     "anthropic": "messages",
     "gemini": "gemini",
+    "openai-responses": "responses",
 }
-PROTOCOL_OF: Final[dict[Dialect, str]] = {"chat_completions": "openai", "messages": "anthropic", "gemini": "gemini"}
+PROTOCOL_OF: Final[dict[Dialect, str]] = {
+    "chat_completions": "openai",
+    "messages": "anthropic",
+    "gemini": "gemini",
+    "responses": "openai-responses",
+}
 _AUTHS: Final = ("bearer", "x-api-key", "query-key", "api-key", "none")
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
-_FORMAT: Final = 3  # of snapshots; grows when one made from unchanged rows says more than before, so that it is published again
+_FORMAT: Final = 4  # of snapshots; grows when one made from unchanged rows says more than before, so that it is published again
 OWN: Final = "own"  # kind of the operator's own servers: never simulated
 
 
@@ -45,8 +51,9 @@ class Hosting(NamedTuple):
     reason: str = ""
 
 
-def _fill(url: str, environment: Environment) -> str:
-    return url.replace("{local_model_url}", environment.local_model_url).rstrip("/")
+def _fill(url: str, options: dict[str, str], environment: Environment) -> str:
+    filled = url.replace("{local_model_url}", environment.local_model_url)
+    return _PLACEHOLDER.sub(lambda blank: options.get(blank[1], blank[0]), filled).rstrip("/")
 
 
 def _find_bar(provider: Provider, base_url: str) -> str:
@@ -63,7 +70,7 @@ def _find_bar(provider: Provider, base_url: str) -> str:
 def _find_obstacle(provider: Provider, base_url: str, sealed: tuple[bytes, ...], sealer: Sealer) -> str:
     """Return what keeps a provider with credentials from being called, '' for nothing."""
     try:
-        for one in sealed:
+        for one in (*sealed, *([bytes(provider.sealed_headers)] if provider.sealed_headers else ())):
             sealer.open_sealed(one)
     except CannotOpen:
         return "its sealed key cannot be opened: SECRET_KEY has changed; set SECRET_KEY_FALLBACKS or the key again"
@@ -73,17 +80,19 @@ def _find_obstacle(provider: Provider, base_url: str, sealed: tuple[bytes, ...],
         return f"its authentication {provider.auth!r} is not supported yet"
     blanks = _PLACEHOLDER.findall(base_url)
     if blanks:
-        return f"its base URL {base_url} has blanks ({', '.join(blanks)}): give it with set_provider {provider.slug} --base-url"
+        fill = f"set_provider {provider.slug} --option {blanks[0]}=…"
+        return f"its base URL {base_url} has blanks ({', '.join(blanks)}): fill them with {fill}, or give another with --base-url"
     return "" if base_url else "it has no base URL"
 
 
 def host_provider(provider: Provider, *, sealed: tuple[bytes, ...], environment: Environment) -> Hosting:
     """Decide how ``provider`` is reached. With credentials, or needing none, it is live or off, never simulated."""
     dialect = _DIALECTS.get(provider.protocol, "chat_completions")
-    base_url = _fill(provider.effective_base_url, environment)
+    base_url = _fill(provider.effective_base_url, provider.options, environment)
     reason = _find_bar(provider, base_url)
     needs_none = provider.auth == "none" or provider.kind == OWN
-    is_real = bool(sealed) or provider.slug in environment.variables or needs_none
+    # Headers of the operator's may be all that authenticates: a gateway that keeps the provider's keys itself.
+    is_real = bool(sealed) or bool(provider.sealed_headers) or provider.slug in environment.variables or needs_none
     if not reason and is_real:
         reason = _find_obstacle(provider, base_url, sealed, environment.sealer)
         if not reason:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from catalog import overrides
+from catalog import overrides, reach
 from catalog.cards import BadPrice, make_timeline
 from catalog.files import DATA_DIR, BadDataFiles, DataFiles, EndpointEntry, ModelEntry, ModelsFile, ProviderFile, digest_files, read_files
 from catalog.locks import hold_catalog_lock
@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]
 _READING: Final = 2  # grows when unchanged files have to be read again because this code reads them differently
 _STEPS: Final = 5
 # Not the files' to say once the row is there.
-_OWN_FIELDS: Final = frozenset({"id", "origin", "enabled", "withdrawn_at", "base_url_override", "allow_private_address"})
+_OWN_FIELDS: Final = frozenset({"id", "origin", "enabled", "withdrawn_at", "base_url_override", "allow_private_address", *reach.COLUMNS})
 
 _Row = TypeVar("_Row", Provider, Model, Endpoint)
 

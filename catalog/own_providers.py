@@ -24,12 +24,15 @@ from catalog.markup_rules import read_book
 from catalog.models import AgreementLevel, Endpoint, Model, Origin, Provider
 from catalog.prices import WantedPrice, append_changes
 from catalog.pricing import is_priced
+from catalog.reach import Reach, change_reach
 from catalog.types import Dialect, ModelType
 
 _PARAMETERS: Final = (
     "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "min_p", "presence_penalty", "repetition_penalty", "response_format",
     "seed", "stop", "temperature", "tool_choice", "tools", "top_k", "top_logprobs", "top_p",
 )  # fmt: skip
+# Gateways that name models author/slug, as we do.
+_BY_FULL_ID: Final = frozenset({"openrouter"})
 
 
 class NameTaken(Exception):
@@ -97,7 +100,7 @@ def _put_endpoint(entry: OwnModel, *, model: Model, provider: Provider, today: d
             "origin": Origin.OPERATOR,
             "model": model,
             "provider": provider,
-            "provider_model_id": entry.provider_model_id or entry.id.rpartition("/")[2],
+            "provider_model_id": entry.provider_model_id or (entry.id if provider.like in _BY_FULL_ID else entry.id.rpartition("/")[2]),
             "tag": provider.slug,
             "context_length": entry.context_length or model.context_length,
             "max_output_tokens": entry.max_output_tokens or model.max_output_tokens,
@@ -149,13 +152,14 @@ def add_provider(
     models: Sequence[OwnModel],
     api_key: str | None = None,
     allow_private: bool = False,
+    reach: Reach = Reach(),  # noqa: B008 -- frozen
     by: Actor = None,
     now: dt.datetime | None = None,
 ) -> tuple[Provider, Hosting]:
     """Add the operator's own server with its models and prices, or change it when it exists; then publish.
 
     Models that are left out stay. Without ``api_key`` nothing authenticates us there.
-    Raises: NameTaken, BadModel, BadKey, BadBaseUrl, PrivateAddress, BrokenCatalog; then nothing has changed.
+    Raises: NameTaken, BadModel, BadKey, BadBaseUrl, PrivateAddress, BadReach, BrokenCatalog; then nothing has changed.
     """
     moment = now or timezone.now()
     slug = slugify(name)
@@ -179,6 +183,8 @@ def add_provider(
             "withdrawn_at": None,
         }
         provider, created = Provider.objects.update_or_create(slug=slug, defaults=defaults)
+        if reach:
+            change_reach(provider, reach)
         if api_key:
             store_key(provider=provider, api_key=api_key, by=by)
         wanted = [_wanted(entry, provider, moment) for entry in models]

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-Dialect = Literal["chat_completions", "messages", "gemini"]
+Dialect = Literal["chat_completions", "messages", "gemini", "responses"]
 ModelType = Literal["chat", "embedding", "image", "speech", "transcription", "rerank"]
 
 
@@ -121,6 +121,10 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     mode: Literal["live", "simulated", "off"] = "off"
     sealed_credentials: tuple[bytes, ...] = ()
     allow_private_address: bool = False  # an operator's own server on a private network or loopback
+    like: str = ""  # the slug whose quirks it shares; '' is its own
+    options: dict[str, str] = {}  # region, project, api_version, …: what its wire format wants to know besides
+    sealed_headers: bytes = b""  # JSON, for every call; sealed because some are secret
+    is_last_resort: bool = False  # tried only after those that are not
     data_policy: dict[str, object] = {}
     docs_url: str = ""
     status_page_url: str = ""

@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.dialects.base import Answer, BadAnswer, Json, StreamDecoder
 from gateway.dialects.faults import make_fault, malformed
+from gateway.dialects.signed_thoughts import details_of
 from gateway.dialects.tool_deltas import ToolDeltas, arguments_text, new_call_id
 from gateway.dialects.usage import usage_from_chat
 from gateway.relay.sse import DONE_DATA, SseEvent
@@ -48,6 +49,9 @@ def finish_reason(native: Any) -> str | None:
 
 def _clean_reasoning(message: Json) -> None:
     """Bring hosts' spellings of thoughts to ``reasoning`` and ``reasoning_details``."""
+    blocks = message.pop("thinking_blocks", None)
+    if isinstance(blocks, list) and "reasoning_details" not in message and (details := details_of(blocks)):
+        message["reasoning_details"] = details
     thoughts = message.pop("reasoning_content", None)
     if isinstance(thoughts, str) and not message.get("reasoning"):
         message["reasoning"] = thoughts
@@ -238,7 +242,7 @@ class ChatStreamDecoder(StreamDecoder):
             self.native_finish_reason = choice["native_finish_reason"] = native if isinstance(native, str) else None
         else:
             choice["finish_reason"] = choice["native_finish_reason"] = None
-        if "reasoning_content" in delta or "reasoning" in delta:
+        if "reasoning_content" in delta or "reasoning" in delta or "thinking_blocks" in delta:
             _clean_reasoning(delta)
         calls = delta.get("tool_calls")
         if calls:

@@ -16,7 +16,8 @@ from gateway.dialects.faults import fault_from_status
 from gateway.dialects.prompts import message_from_prompt
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
 from gateway.dialects.reasoning import Thinking, nearest_effort, resolve_thinking
-from gateway.providers.table import Quirks, quirks_of
+from gateway.dialects.signed_thoughts import signed_blocks
+from gateway.providers.table import Quirks, quirks_for
 
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
@@ -127,7 +128,7 @@ class ChatCompletionsDialect:
         self, request: ChatRequest, endpoint: EndpointSpec, provider: ProviderSpec, *, stream: bool, max_tokens: int | None
     ) -> UpstreamCall:
         """Pass the client's body through with the needed edits."""
-        quirks = quirks_of(provider.slug)
+        quirks = quirks_for(provider)
         source = request.body
         dropped = _unknown_parameters(source, endpoint, quirks)
         body: Json = {"model": endpoint.provider_model_id}
@@ -147,6 +148,8 @@ class ChatCompletionsDialect:
                 body["stream_options"] = {**(source.get("stream_options") or {}), "include_usage": True}
         _set_replaced(request, body, quirks)
         _ask_for_thinking(source, body, endpoint, quirks)
+        if quirks.body:
+            body.update(quirks.body)
         return UpstreamCall(path="/chat/completions", body=_encode_json(body), headers=_JSON_HEADERS, dropped=dropped)
 
     def decode_answer(self, body: bytes) -> Answer:
@@ -218,6 +221,8 @@ def _plain_message(message: Json, quirks: Quirks) -> Json:
         return {**kept, **{name: message[name] for name in _MESSAGE_EXTRAS if name in message}}
     if quirks.echoes_reasoning and (thoughts := message.get("reasoning_content") or message.get("reasoning")):
         kept = {**kept, "reasoning_content": thoughts}
+    if quirks.thinking_blocks and (blocks := signed_blocks(message.get("reasoning_details") or ())):
+        kept = {**kept, "thinking_blocks": blocks}
     content = kept.get("content")
     if isinstance(content, list) and not quirks.keeps_cache_control and any("cache_control" in part for part in content):
         kept = {**kept, "content": [_without(part, ("cache_control",)) for part in content]}

@@ -22,7 +22,7 @@ from gateway.dialects.chat_completions import hashed_user
 from gateway.dialects.faults import fault_from_status, make_fault, malformed
 from gateway.dialects.usage import count, usage_from_chat, usage_from_gemini
 from gateway.dialects.vectors import check_vector
-from gateway.providers.table import quirks_of
+from gateway.providers.table import quirks_for
 
 _encode_json = msgspec.json.Encoder().encode
 _HEADERS = {"content-type": "application/json"}
@@ -93,7 +93,7 @@ class OpenAiEmbeddings(EmbeddingDialect):
         del stream, max_tokens
         dropped = ("input_type",) if "input_type" in request.body and "input_type" not in endpoint.supported_parameters else ()
         body: Json = {"model": endpoint.provider_model_id, **{name: value for name, value in request.body.items() if name not in dropped}}
-        if request.user and quirks_of(provider.slug).user_field:
+        if request.user and quirks_for(provider).user_field:
             body["user"] = hashed_user(request.user)
         return UpstreamCall(path="/embeddings", body=_encode_json(body), headers=_HEADERS, dropped=dropped)
 

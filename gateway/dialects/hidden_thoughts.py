@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway.dialects.base import ChatRequest, Json
 from gateway.dialects.client import Closing, StreamEncoder
-from gateway.dialects.messages_answers import REASONING_FORMAT
 from gateway.dialects.reasoning import resolve_thinking
+from gateway.dialects.signed_thoughts import REASONING_FORMAT
 
 _READABLE = ("reasoning.text", "reasoning.summary")
 _THOUGHT_PARTS = ("thinking", "reasoning")

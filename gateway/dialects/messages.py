@@ -9,10 +9,11 @@ from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequ
 from gateway.dialects.chat_completions import hashed_user
 from gateway.dialects.content import call_arguments, named_text, parse_data_url, parts_of, unsupported
 from gateway.dialects.faults import fault_from_status
-from gateway.dialects.messages_answers import REASONING_FORMAT, MessagesStreamDecoder, decode_messages_answer
+from gateway.dialects.messages_answers import MessagesStreamDecoder, decode_messages_answer
 from gateway.dialects.messages_native import native_body
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
 from gateway.dialects.reasoning import Thinking, budget_from_effort, nearest_effort, resolve_thinking
+from gateway.dialects.signed_thoughts import signed_blocks
 
 _encode_json = msgspec.json.Encoder().encode
 _HEADERS = {"content-type": "application/json"}
@@ -214,7 +215,7 @@ def _tool_result(message: Json, place: str) -> Json:
 
 def _assistant_blocks(message: Json, place: str) -> list[Json]:
     """Thoughts with their signatures first, as the provider demands, then words, then calls."""
-    blocks = _thinking_blocks(message.get("reasoning_details") or [])
+    blocks = signed_blocks(message.get("reasoning_details") or [])
     for number, part in enumerate(parts_of(message.get("content"))):
         if part["type"] == "refusal":
             part = {"type": "text", "text": part["refusal"]}  # noqa: PLW2901 -- the same part in other words
@@ -233,26 +234,6 @@ def _assistant_blocks(message: Json, place: str) -> list[Json]:
             }
         )
     return blocks
-
-
-def _thinking_blocks(details: list[Json]) -> list[Json]:
-    """Return replayable thinking blocks: pieces of one index are joined; what has no signature cannot be replayed and is left out."""
-    blocks: list[Json] = []
-    at: dict[Any, Json] = {}
-    for detail in details:
-        if detail.get("format") not in (REASONING_FORMAT, None):
-            continue
-        if detail.get("type") == "reasoning.encrypted" and detail.get("data"):
-            blocks.append({"type": "redacted_thinking", "data": detail["data"]})
-        elif detail.get("type") == "reasoning.text":
-            index = detail.get("index", len(blocks))
-            block = at.get(index)
-            if block is None:
-                block = at[index] = {"type": "thinking", "thinking": "", "signature": ""}
-                blocks.append(block)
-            block["thinking"] += detail.get("text") or ""
-            block["signature"] = detail.get("signature") or block["signature"]
-    return [block for block in blocks if block["type"] != "thinking" or block["signature"]]
 
 
 def _put_tools(source: Json, body: Json, endpoint: EndpointSpec, dropped: list[str]) -> None:

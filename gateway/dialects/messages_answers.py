@@ -9,10 +9,9 @@ import msgspec
 from gateway.dialects.base import Answer, BadAnswer, Json, StreamDecoder, UpstreamFault
 from gateway.dialects.chat_answers import text_chars
 from gateway.dialects.faults import make_fault, malformed
+from gateway.dialects.signed_thoughts import REASONING_FORMAT
 from gateway.dialects.usage import merge_messages_report, usage_from_messages
 from gateway.relay.sse import SseEvent
-
-REASONING_FORMAT = "anthropic-claude-v1"
 
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode

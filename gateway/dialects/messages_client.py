@@ -9,7 +9,6 @@ from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.chat_schema import ChatBody, Message, measure
 from gateway.dialects.client import Closing, Head, StreamEncoder
 from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
-from gateway.dialects.messages_answers import REASONING_FORMAT
 from gateway.dialects.messages_encoder import MessagesStreamEncoder, encode_message, encode_messages_error
 from gateway.dialects.messages_schema import (
     Base64Source,
@@ -36,6 +35,7 @@ from gateway.dialects.messages_schema import (
     choice_word,
 )
 from gateway.dialects.sealed_details import open_detail
+from gateway.dialects.signed_thoughts import REASONING_FORMAT
 
 _encode_json = msgspec.json.Encoder().encode
 # Fields that mean the same in both forms.

@@ -12,8 +12,8 @@ from gateway.dialects.base import Json, raw_usd
 from gateway.dialects.blocks import BlockEncoder, Call
 from gateway.dialects.client import Closing, Head
 from gateway.dialects.content import call_arguments
-from gateway.dialects.messages_answers import REASONING_FORMAT
 from gateway.dialects.sealed_details import seal_detail
+from gateway.dialects.signed_thoughts import REASONING_FORMAT
 from gateway.relay.sse import KEEPALIVE
 
 _encode_json = msgspec.json.Encoder().encode

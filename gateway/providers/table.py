@@ -1,8 +1,11 @@
 """What sets each provider apart, as data. A provider that is not listed gets the conservative defaults. Pure; no Django."""
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
+
+from catalog.types import ProviderSpec
 
 ReasoningStyle = Literal["effort", "thinking_type", "enable_thinking", "object", "none"]
 
@@ -29,9 +32,15 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     refuses: frozenset[str] = frozenset()  # parameters answered with an error
     service_tiers: bool = False  # takes service_tier
     user_field: bool = True  # takes a (hashed) user
+    thinking_blocks: bool = False  # wants Anthropic's signed blocks of earlier turns back as thinking_blocks, as it sent them
+    # What every request says besides. Gateways keep caches that know nothing of our tenants: one's answer must never be another's.
+    headers: dict[str, str] = {}
+    body: dict[str, object] = {}
 
 
 DEFAULT_QUIRKS = Quirks()
+_CLOUDFLARE_HOST = "gateway.ai.cloudflare.com"
+CLOUDFLARE_HEADERS = {"cf-aig-skip-cache": "true"}
 
 QUIRKS: dict[str, Quirks] = {
     "openai": Quirks(
@@ -53,6 +62,12 @@ QUIRKS: dict[str, Quirks] = {
     "alibaba": Quirks(reasoning="enable_thinking", keeps_cache_control=True, user_field=False),
     "siliconflow": Quirks(reasoning="enable_thinking"),
     "openrouter": Quirks(reasoning="object", keeps_cache_control=True, service_tiers=True),
+    # docs.litellm.ai/docs/proxy/caching: the cache's key has no tenant in it; /docs/reasoning_content: thinking_blocks.
+    "litellm": Quirks(
+        keeps_cache_control=True, service_tiers=True, thinking_blocks=True, body={"cache": {"no-cache": True, "no-store": True}}
+    ),
+    # developers.cloudflare.com/ai-gateway/features/caching: the key is the whole request, whoever asks.
+    "cloudflare-ai-gateway": Quirks(keeps_cache_control=True, service_tiers=True, headers=CLOUDFLARE_HEADERS),
     "cohere": Quirks(user_field=False),
     "ai21": Quirks(reasoning="none", user_field=False),
 }
@@ -61,3 +76,16 @@ QUIRKS: dict[str, Quirks] = {
 def quirks_of(slug: str) -> Quirks:
     """Return the row of provider ``slug``, or the defaults."""
     return QUIRKS.get(slug, DEFAULT_QUIRKS)
+
+
+def quirks_for(provider: ProviderSpec) -> Quirks:
+    """Return the row of the provider that ``provider`` is like, else its own, or the defaults."""
+    return QUIRKS.get(provider.like or provider.slug, DEFAULT_QUIRKS)
+
+
+def standing_headers(provider: ProviderSpec) -> dict[str, str]:
+    """Return what every call to ``provider`` says whatever it asks. Cloudflare's gateway may stand before any provider."""
+    headers = dict(quirks_for(provider).headers)
+    if urlsplit(provider.base_url).hostname == _CLOUDFLARE_HOST:
+        headers |= CLOUDFLARE_HEADERS
+    return headers

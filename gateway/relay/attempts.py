@@ -53,7 +53,7 @@ def prepare_call(generation: Generation, candidate: Candidate) -> Call:
         stream=request.stream,
         max_tokens=plan.cap_tokens if plan else None,
     )
-    headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, host.credential)}
+    headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, host.credential), **host.headers}
     url = host.base_url + call.path
     if call.query:
         url = f"{url}?{urlencode(call.query)}"

@@ -1,11 +1,14 @@
 """The published catalog as the data plane uses it: a snapshot, opened credentials, and lists made once so that no request makes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import msgspec
 
 from accounts.secrets import Sealer
 from catalog.listings import Listings
 from catalog.pricing import blended_picos, is_priced
 from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, Snapshot
+from gateway.providers.table import standing_headers
 from gateway.relay.config import RelayConfig
 
 _TRAFFIC_SUFFIXES = ("nitro", "floor", "exacto", "online")
@@ -19,6 +22,7 @@ class Host:
     base_url: str
     credential: str
     simulated: bool
+    headers: dict[str, str] = field(default_factory=dict)  # for every call, beside those that authenticate
 
     @property
     def is_public_only(self) -> bool:
@@ -57,7 +61,10 @@ def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | Non
         credential = sealer.open_sealed(spec.sealed_credentials[0])
     else:
         credential = config.provider_credentials.get(spec.slug, "")
-    return Host(spec, spec.base_url.rstrip("/"), credential, simulated=False)
+    headers = standing_headers(spec)
+    if spec.sealed_headers:
+        headers |= msgspec.json.decode(sealer.open_sealed(spec.sealed_headers), type=dict[str, str])
+    return Host(spec, spec.base_url.rstrip("/"), credential, simulated=False, headers=headers)
 
 
 class CatalogView:
@@ -85,7 +92,7 @@ class CatalogView:
             # What has no price is never served: a bound of zero would let anyone use it without limit.
             if host is not None and is_priced(endpoint.price, model.type):
                 found.append(Candidate(endpoint, host, blended_picos(endpoint.price), is_at_cost=endpoint.price == endpoint.cost))
-        found.sort(key=lambda candidate: (candidate.blended_picos, candidate.endpoint.id))
+        found.sort(key=lambda one: (one.host.spec.is_last_resort, one.blended_picos, one.endpoint.id))
         return tuple(found)
 
     def find_model(self, name: str) -> tuple[ModelSpec, str] | None:

@@ -41,6 +41,8 @@ _NOT_PARAMETERS = frozenset(
         *("input_type",),
     },
 )
+# How many endpoints are tried before those of last resort: of the attempts that a request has, one is theirs.
+_BEFORE_LAST_RESORT = 3
 _PARAMETER_NAMES = {"reasoning_effort": "reasoning", "functions": "tools", "function_call": "tool_choice"}
 
 
@@ -123,6 +125,10 @@ def order_endpoints(
         if name in parameters:
             able = [candidate for candidate in allowed if name in candidate.endpoint.supported_parameters]
             allowed = able or allowed
+    # Sorted so that they come last (CatalogView); most models have none.
+    spare = [one for one in allowed if one.host.spec.is_last_resort] if allowed and allowed[-1].host.spec.is_last_resort else []
+    if spare and not wish.order:
+        allowed = allowed[: -len(spare)]
     if len(allowed) > 1:
         stable = [candidate for candidate in allowed if not health.is_down(candidate.endpoint.id)]
         down = [candidate for candidate in allowed if health.is_down(candidate.endpoint.id)] if len(stable) < len(allowed) else []
@@ -137,6 +143,8 @@ def order_endpoints(
             allowed = stable + down
         else:
             allowed = _draw(stable, rng) + down
+    if spare and not wish.order:
+        allowed[_BEFORE_LAST_RESORT:_BEFORE_LAST_RESORT] = spare
     route.candidates = allowed if wish.allow_fallbacks or wish.order else allowed[:1]
     return route
 
@@ -149,7 +157,7 @@ def with_suffix(wish: Preferences, suffix: str) -> Preferences:
 
 def _sort_across(candidates: list[Candidate], wish: Preferences, health: EndpointHealth) -> list[Candidate]:
     """Return the endpoints of all models in one list, as each model's was: those with an outage last. Equals stay in the models' order."""
-    together = sorted(candidates, key=lambda one: (health.is_down(one.endpoint.id), one.blended_picos))
+    together = sorted(candidates, key=lambda one: (one.host.spec.is_last_resort, health.is_down(one.endpoint.id), one.blended_picos))
     return together if wish.allow_fallbacks else together[:1]
 
 

@@ -67,7 +67,7 @@ def test_a_base_url_is_overridden_and_taken_back(publish_small: Callable[..., Sn
     ("args", "reason"),
     [
         (("nobody", "--api-key", "k"), "no provider 'nobody'"),
-        (("acme",), "give a key, a base URL or both"),
+        (("acme",), "give a key, a base URL, an option or a header"),
         (("acme", "--api-key", "two words"), "printable ASCII"),
         (("acme", "--api-key", ""), "must not be empty"),
         (("acme", "--api-key", "k", "--base-url", "http://127.0.0.1:9"), "--allow-private"),

@@ -11,9 +11,11 @@ from catalog.addresses import BadBaseUrl
 from catalog.credentials import BadKey
 from catalog.files import PriceEntry
 from catalog.hosting import PROTOCOL_OF
+from catalog.management.reach_options import add_reach_arguments, read_reach
 from catalog.publication import BrokenCatalog
+from catalog.reach import BadReach
 
-_REFUSALS = (own_providers.NameTaken, own_providers.BadModel, BadKey, BadBaseUrl, BrokenCatalog)
+_REFUSALS = (own_providers.NameTaken, own_providers.BadModel, BadKey, BadBaseUrl, BadReach, BrokenCatalog)
 
 
 class Command(BaseCommand):
@@ -28,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--dialect", required=True, choices=sorted(PROTOCOL_OF), help="the wire format that it speaks")
         parser.add_argument("--api-key", help="its key, if it wants one; '-' reads it from standard input")
         parser.add_argument("--allow-private", action="store_true", help="it may be on this machine or a private network, or plain http")
+        add_reach_arguments(parser)
         parser.add_argument("--models", type=Path, help="YAML file with a list 'models': id, provider_model_id, context_length, price, …")
         parser.add_argument(
             "--model",
@@ -51,6 +54,7 @@ class Command(BaseCommand):
                 models=_models(options),
                 api_key=api_key,
                 allow_private=options["allow_private"],
+                reach=read_reach(options),
             )
         except _REFUSALS as error:
             raise CommandError(str(error)) from error

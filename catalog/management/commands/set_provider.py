@@ -1,4 +1,4 @@
-"""manage.py set_provider SLUG: give a provider its key or base URL."""
+"""manage.py set_provider SLUG: give a provider its key, base URL, options or headers."""
 
 import sys
 from typing import Any
@@ -7,9 +7,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from catalog import credentials
 from catalog.addresses import BadBaseUrl
+from catalog.management.reach_options import add_reach_arguments, read_reach
 from catalog.publication import BrokenCatalog
+from catalog.reach import BadReach
 
-_REFUSALS = (credentials.UnknownProvider, credentials.NothingToSet, credentials.BadKey, BadBaseUrl, BrokenCatalog)
+_REFUSALS = (credentials.UnknownProvider, credentials.NothingToSet, credentials.BadKey, BadBaseUrl, BadReach, BrokenCatalog)
 
 
 class Command(BaseCommand):
@@ -25,6 +27,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--allow-private", action="store_true", help="the base URL may be on this machine or a private network, or plain http"
         )
+        add_reach_arguments(parser)
         parser.add_argument("--remove-key", action="store_true", help="take the provider's keys away")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -36,6 +39,7 @@ class Command(BaseCommand):
                 api_key=api_key,
                 base_url=options["base_url"],
                 allow_private=options["allow_private"],
+                reach=read_reach(options),
                 remove_key=options["remove_key"],
             )
         except _REFUSALS as error:

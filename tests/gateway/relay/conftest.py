@@ -21,6 +21,7 @@ from django.core.management import call_command
 
 from accounts import api_keys
 from accounts.models import ApiKey, Organization
+from accounts.secrets import Sealer
 from billing import queries
 from billing.books import partitions, settlement, transfers
 from billing.money import NANOS_PER_USD
@@ -30,6 +31,7 @@ from gateway.relay.config import RelayConfig
 from gateway.relay.exchange import Message, Receive, Send
 from gateway.relay.plane import DataPlane
 from tests.factories.people import OrganizationFactory, UserFactory
+from tests.gateway.relay.recorder import Recorder
 
 PROMPT_PICOS, COMPLETION_PICOS = 2_500_000, 10_000_000  # $2.50 and $10 per million tokens
 EMBED_PICOS = 20_000  # $0.02 per million tokens
@@ -87,6 +89,9 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "clio": ("messages", f"{simulator_url}/p/clio/v1"),
         "gem": ("gemini", f"{simulator_url}/p/gem/v1beta"),
         "dead": ("chat_completions", f"{dead_url}/v1"),
+        "openrouter": ("chat_completions", f"{simulator_url}/p/openrouter/api/v1"),
+        "house-litellm": ("chat_completions", f"{simulator_url}/p/house-litellm"),
+        "behind-cloudflare": ("messages", f"{simulator_url}/p/behind-cloudflare/v1/account/gateway/anthropic/v1"),
     }
     providers = {
         slug: ProviderSpec(
@@ -94,12 +99,27 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         )
         for slug, (dialect, url) in hosts.items()
     }
+    sealer = Sealer(settings.SECRET_KEY)
+    reached = {
+        "openrouter": {"is_last_resort": True, "auth": "bearer", "sealed_credentials": (sealer.seal("sk-or-test"),)},
+        "house-litellm": {"like": "litellm"},
+        "behind-cloudflare": {
+            "like": "cloudflare-ai-gateway",
+            "sealed_headers": sealer.seal('{"cf-aig-authorization":"Bearer cf-secret","cf-aig-metadata":"{\\"team\\":\\"a\\"}"}'),
+        },
+    }
+    providers |= {slug: msgspec.structs.replace(providers[slug], **fields) for slug, fields in reached.items()}
     models, endpoints = {}, {}
     for model_id, cards in {
         "test/chat": {"alpha": paid, "beta": dear},
         "test/claude": {"clio": paid},
         "test/gemini": {"gem": paid},
         "test/free": {"alpha": free},
+        "test/rescued": {"dead": paid, "openrouter": dear},
+        "test/spared": {"alpha": dear, "openrouter": paid},
+        "test/openrouter": {"openrouter": paid},
+        "test/litellm": {"house-litellm": paid},
+        "test/cloudflare": {"behind-cloudflare": paid},
         "test/shaky": {"dead": paid, "beta": dear},
         "test/dead": {"dead": paid},
         "test/embed": {"alpha": embed, "beta": embed},
@@ -211,6 +231,7 @@ class Stack:
     url: str
     plane: DataPlane
     simulator_url: str
+    recorder: Recorder
 
     def new_customer(self, *, credit_nanos: int = 10 * NANOS_PER_USD, **key_fields: Any) -> Customer:
         owner = UserFactory()
@@ -236,7 +257,8 @@ def stack(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytes
             with redis.Redis.from_url(url) as store:
                 store.flushdb()
         partitions.make_ahead()
-        simulator = ServerThread(simulator_app)
+        recorder = Recorder(simulator_app)
+        simulator = ServerThread(recorder)
         simulator.start()
         closed = socket.socket()
         closed.bind(("127.0.0.1", 0))
@@ -272,7 +294,7 @@ def stack(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytes
         with httpx.Client(base_url=server.url, timeout=30) as client:
             while client.get("/api/v1/models").status_code != 200:
                 pass
-            yield Stack(client, server.url, app.plane, simulator.url)
+            yield Stack(client, server.url, app.plane, simulator.url, recorder)
         server.stop()
         simulator.stop()
         closed.close()

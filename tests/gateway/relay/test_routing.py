@@ -305,3 +305,26 @@ def test_the_filters_hold_for_models_sorted_together(two_models_view):
     provider = {"sort": {"partition": "none"}, "max_price": {"prompt": 3}, "ignore": ["c"]}
 
     assert ids(find(two_models_view, *BOTH, provider=provider)) == ["other@a", "model@a"]
+
+
+def test_endpoints_of_last_resort_follow_the_first_three_others_however_cheap_and_however_ill_those_are():
+    def spare(name, price):
+        one = make_candidate(name, prompt_usd_per_million=price)
+        return replace(one, host=replace(one.host, spec=msgspec.structs.replace(one.host.spec, is_last_resort=True)))
+
+    direct = [make_candidate(name, prompt_usd_per_million=price) for name, price in zip("abcd", (5, 6, 7, 8), strict=True)]
+    health = EndpointHealth()
+    for _ in range(3):
+        health.failure(direct[0].endpoint.id)
+    candidates = [*direct, spare("x", 1), spare("y", 2)]
+
+    def names(**wishes):
+        route = order_endpoints(
+            candidates, wish=Preferences(**wishes), parameters=frozenset(), max_tokens=None, health=health, rng=random.Random(1)
+        )
+        return "".join(one.endpoint.provider for one in route.candidates)
+
+    assert names(sort="price") == "bcdxya"
+    assert names(order=("y",)) == "ybcdxa"
+    assert names(only=("x", "y")) == "xy"
+    assert names(only=("x", "a")) == "ax"
