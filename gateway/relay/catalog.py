@@ -10,8 +10,10 @@ from catalog.pricing import blended_picos, is_priced
 from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, Snapshot
 from gateway.providers.table import standing_headers
 from gateway.relay.config import RelayConfig
+from gateway.relay.families import latest_aliases
 
-_TRAFFIC_SUFFIXES = ("nitro", "floor", "exacto", "online")
+_SORTING_SUFFIXES = ("nitro", "floor", "exacto")
+_TRAFFIC_SUFFIXES = (*_SORTING_SUFFIXES, "online")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class CatalogView:
         self.candidates: dict[str, tuple[Candidate, ...]] = {
             model_id: self._candidates(model) for model_id, model in snapshot.models.items()
         }
+        self.latest = latest_aliases(model for model in snapshot.models.values() if self.candidates[model.id])
         self.listings = Listings(snapshot, public_url=config.public_url)
 
     def _candidates(self, model: ModelSpec) -> tuple[Candidate, ...]:
@@ -96,14 +99,19 @@ class CatalogView:
         return tuple(found)
 
     def find_model(self, name: str) -> tuple[ModelSpec, str] | None:
-        """Return the model by id or alias, and the routing suffix ('' or nitro, floor, …). ``author/slug:free`` is a model of its own."""
-        model_id = self.snapshot.aliases.get(name, name)
-        model = self.snapshot.models.get(model_id)
+        """Return the model by id, alias or ``~author/family-latest``, and the routing suffix ('' or nitro, floor, …).
+
+        ``author/slug:free`` is a model of its own. Suffixes combine in any order; of those that sort, the last counts.
+        """
+        model = self.snapshot.models.get(self.snapshot.aliases.get(name, name))
         if model is not None:
             return model, ""
-        base, _, suffix = name.rpartition(":")
-        if base and suffix in _TRAFFIC_SUFFIXES:
-            model = self.snapshot.models.get(self.snapshot.aliases.get(base, base))
-            if model is not None:
-                return model, suffix
-        return None
+        base, *words = name.split(":")
+        own = [word for word in words if word not in _TRAFFIC_SUFFIXES]
+        plain = ":".join((base, *own))
+        model = self.snapshot.models.get(self.snapshot.aliases.get(plain) or self.latest.get(plain, plain))
+        if model is None:
+            return None
+        suffixes = [word for word in words if word in _TRAFFIC_SUFFIXES]
+        sorting = [word for word in suffixes if word in _SORTING_SUFFIXES]
+        return model, (sorting or suffixes or [""])[-1]

@@ -10,6 +10,7 @@ from billing.authorizer.holds import AMOUNT_MAX_NANOS, InsufficientCredit
 from billing.authorizer.standing import Standing
 from catalog.types import ModelSpec
 from gateway.dialects.base import ChatRequest, Json
+from gateway.relay.auto_router import resolve_names
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.errors import ApiError, NoEndpoint
 from gateway.relay.estimate import HoldPlan, estimated_prompt_tokens, plan_hold
@@ -52,10 +53,10 @@ def explain(
 
     Raises: BadRequest for what would be refused as malformed.
     """
-    names = names_of(request)
-    wish = read_preferences(request.provider)
+    names, wish = names_of(request), read_preferences(request.provider)
     error: ApiError | None = None
     try:
+        names = resolve_names(view, request, names, wish=wish, health=health, rng=rng)
         route = find_route(
             view,
             names=names,

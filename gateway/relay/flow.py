@@ -11,6 +11,7 @@ from gateway.dialects.base import ChatRequest, InvalidRequest
 from gateway.dialects.client import ClientDialect
 from gateway.relay.admission import admit
 from gateway.relay.answers import AnswerRelay
+from gateway.relay.auto_router import ROUTERS, resolve_names
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import ApiError, BadRequest, Forbidden, Unauthorized, Unavailable
 from gateway.relay.estimate import estimated_prompt_tokens
@@ -110,11 +111,14 @@ class ChatFlow:
         return caller
 
     def _route(self, view: CatalogView, request: ChatRequest) -> Route:
+        names, wish = names_of(request), read_preferences(request.provider)
+        if not ROUTERS.isdisjoint(names):
+            names = resolve_names(view, request, names, wish=wish, health=self._health, rng=self._rng)
         return find_route(
             view,
-            names=names_of(request),
+            names=names,
             kind=request.kind,
-            wish=read_preferences(request.provider),
+            wish=wish,
             body=request.body,
             max_tokens=request.max_tokens,
             health=self._health,

@@ -1,0 +1,249 @@
+"""Routers: names that stand for a choice among models. ``auto`` chooses by ability, price band and live quality, ``free`` among the free.
+
+Pure: the catalog, the request and what is known of endpoints lately; no network and no model is asked. docs/routing.md has the scoring in
+words; change both together.
+"""
+
+import bisect
+import fnmatch
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from catalog.types import ModelSpec
+from gateway.dialects.base import ChatRequest, Json
+from gateway.dialects.reasoning import resolve_thinking
+from gateway.relay.catalog import Candidate, CatalogView
+from gateway.relay.errors import BadRequest, NoEndpoint, availability
+from gateway.relay.estimate import estimated_prompt_tokens
+from gateway.relay.health import EndpointHealth
+from gateway.relay.preferences import Preferences
+from gateway.relay.routing import parameters_of, refusal_of
+
+AUTO: Final = frozenset({"tollway/auto", "openrouter/auto"})
+FREE: Final = frozenset({"tollway/free", "openrouter/free"})
+ROUTERS: Final = AUTO | FREE
+
+_PLUGIN: Final = "auto-router"
+# Percentiles of price, half-open: a tier is a band and not a ceiling.
+_TIERS: Final[dict[str, tuple[int, int]]] = {"low": (0, 20), "medium": (20, 40), "high": (40, 60), "xhigh": (60, 80), "max": (80, 101)}
+_CHOSEN_MAX: Final = 3  # one, and two to fall back to
+_PATTERN_MAX: Final = 1024
+_READ_CHARS: Final = 4_000
+_ANSWER_TOKENS: Final = 1_024  # expected where the request does not say
+_WIDE_CONTEXT: Final = 200_000
+_ENDPOINTS_ENOUGH: Final = 3
+
+_CODE: Final = re.compile(
+    r"```|\bdef \w+\(|\bfunction \w+\(|\bclass \w+|\bSELECT\b.+\bFROM\b|\b(code|bug|compile|refactor|regex|stack ?trace|unit tests?)\b",
+    re.IGNORECASE,
+)
+_MATH: Final = re.compile(r"\\frac|\\int|\\sum|∫|√|\b(prove|theorem|integral|equation|derivative|probability)\b", re.IGNORECASE)
+_STRUCTURED: Final = frozenset({"response_format", "structured_outputs"})
+_THINKING_TASKS: Final = frozenset({"code", "math"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A model that may be chosen. Percentiles 0 to 99 among the chat models that can be called here."""
+
+    model: ModelSpec
+    candidates: tuple[Candidate, ...]
+    price_percentile: int
+    age_percentile: int  # 99 is the newest
+    is_free: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """What the ``auto-router`` plugin of a request says. Patterns are shell wildcards; exclusions apply after allowances."""
+
+    allowed_models: tuple[str, ...] = ()
+    excluded_models: tuple[str, ...] = ()
+    cost_tier: str = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a router chose: models in the order to try, and the kind of task that the request looks like."""
+
+    models: tuple[str, ...]
+    strategy: str  # auto, free
+    task: str
+
+
+# Of each catalog version in use, made when a request first names a router.
+_members_by_view: WeakKeyDictionary[CatalogView, tuple[_Member, ...]] = WeakKeyDictionary()
+
+
+def resolve_names(
+    view: CatalogView, request: ChatRequest, names: tuple[str, ...], *, wish: Preferences, health: EndpointHealth, rng: random.Random
+) -> tuple[str, ...]:
+    """Return the names with each router's choice in its place. Raises: BadRequest, NoEndpoint."""
+    concrete: list[str] = []
+    for name in names:
+        if name in ROUTERS:
+            concrete += choose_models(view, request, name, wish=wish, health=health, rng=rng).models
+        else:
+            concrete.append(name)
+    return tuple(dict.fromkeys(concrete))
+
+
+def choose_models(
+    view: CatalogView, request: ChatRequest, router: str, *, wish: Preferences, health: EndpointHealth, rng: random.Random
+) -> Choice:
+    """Return the models that the router chooses for the request. Raises: BadRequest for wrong settings, NoEndpoint when none fits."""
+    if request.kind != "chat":
+        raise BadRequest(f"{router} chooses among chat models; name a model here", metadata={"param": "model"})
+    settings = read_settings(request.body.get("plugins"))
+    task = task_of(request)
+    fitting = [member for member in _members(view) if _fits(member.model, request) and _is_wanted(member.model.id, settings)]
+    if router in FREE:
+        able = [member for member in fitting if member.is_free]
+        rng.shuffle(able)
+    else:
+        floor, ceiling = _TIERS[settings.cost_tier]
+        able = [member for member in fitting if not member.is_free and floor <= member.price_percentile < ceiling]
+        able.sort(key=lambda member: (-score(member, task, health), member.price_percentile, member.model.id))
+    chosen = tuple(member.model.id for member in _first_served(able, request, wish))
+    if not chosen:
+        raise NoEndpoint(
+            "No models match your request and model restrictions",
+            availability=availability("constraint_filtered", retryable=False, models=(router,), excluded_by=["router"]),
+            remedy="Widen allowed_models, cost_tier or the provider preferences, or name a model.",
+        )
+    return Choice(chosen, "free" if router in FREE else "auto", task)
+
+
+def score(member: _Member, task: str, health: EndpointHealth) -> int:
+    """Return the points of a model for a task, of 1000: 400 for being new, 250 for suiting the task, 250 for endpoints that answer, 100
+    for its context window.
+    """
+    model = member.model
+    suits = (250 if model.reasoning else 75) if task in _THINKING_TASKS else (175 if model.reasoning else 250)
+    up = sum(not health.is_down(one.endpoint.id) for one in member.candidates)
+    answers = 250 * min(up, _ENDPOINTS_ENOUGH) // _ENDPOINTS_ENOUGH
+    width = 100 * min(model.context_length, _WIDE_CONTEXT) // _WIDE_CONTEXT
+    return 400 * member.age_percentile // 99 + suits + answers + width
+
+
+def task_of(request: ChatRequest) -> str:
+    """Return what kind of task a request looks like: tools, vision, code, math or general."""
+    if request.body.get("tools"):
+        return "tools"
+    if request.image_parts or request.video_parts:
+        return "vision"
+    text = _last_words(request.body)
+    if _CODE.search(text):
+        return "code"
+    return "math" if _MATH.search(text) else "general"
+
+
+def read_settings(plugins: Any) -> RouterSettings:
+    """Read the plugin of a request's ``plugins``. Unknown keys are ignored. Raises: BadRequest naming the field."""
+    for place, plugin in enumerate(plugins or ()):
+        if isinstance(plugin, dict) and plugin.get("id") == _PLUGIN and plugin.get("enabled") is not False:
+            name = f"plugins[{place}]"
+            tier = plugin.get("cost_tier") or "low"
+            if tier not in _TIERS:
+                raise _refuse(f"{name}.cost_tier", f"one of {', '.join(_TIERS)}")
+            return RouterSettings(_patterns(plugin, name, "allowed_models"), _patterns(plugin, name, "excluded_models"), tier)
+    return RouterSettings()
+
+
+def _patterns(plugin: Json, name: str, field: str) -> tuple[str, ...]:
+    value = plugin.get(field)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) and len(item) <= _PATTERN_MAX for item in value):
+        raise _refuse(f"{name}.{field}", f"a list of patterns of at most {_PATTERN_MAX} characters, such as anthropic/*")
+    return tuple(value)
+
+
+def _refuse(param: str, expected: str) -> BadRequest:
+    return BadRequest(f"{param} must be {expected}", metadata={"param": param})
+
+
+def _last_words(body: Json) -> str:
+    for message in reversed(body.get("messages") or ()):
+        if message.get("role") == "user":
+            content = message.get("content")
+            if isinstance(content, str):
+                return content[:_READ_CHARS]
+            texts = [part.get("text", "") for part in content or () if isinstance(part, dict)]
+            return " ".join(texts)[:_READ_CHARS]
+    return ""
+
+
+def _is_wanted(model_id: str, settings: RouterSettings) -> bool:
+    allowed = not settings.allowed_models or any(fnmatch.fnmatchcase(model_id, one) for one in settings.allowed_models)
+    return allowed and not any(fnmatch.fnmatchcase(model_id, one) for one in settings.excluded_models)
+
+
+def _fits(model: ModelSpec, request: ChatRequest) -> bool:
+    """Whether the model can take the request at all."""
+    media = {"image": request.image_parts, "audio": request.audio_parts, "video": request.video_parts, "file": request.file_parts}
+    if any(count and kind not in model.input_modalities for kind, count in media.items()) or "text" not in model.output_modalities:
+        return False
+    if not _knows(model, request.body):
+        return False
+    if request.max_tokens and model.max_output_tokens and request.max_tokens > model.max_output_tokens:
+        return False
+    tokens = estimated_prompt_tokens(request) + (request.max_tokens or _ANSWER_TOKENS)
+    return not model.context_length or tokens <= model.context_length
+
+
+def _knows(model: ModelSpec, body: Json) -> bool:
+    """Whether the model has the abilities that the request uses: tools, structured answers, thinking."""
+    if body.get("tools") and "tools" not in model.supported_parameters:
+        return False
+    form = body.get("response_format")
+    if form and form.get("type") not in (None, "text") and not _STRUCTURED.intersection(model.supported_parameters):
+        return False
+    return model.reasoning or not resolve_thinking(body).asked
+
+
+def _first_served(members: Sequence[_Member], request: ChatRequest, wish: Preferences) -> Iterator[_Member]:
+    """Yield the first models that the provider preferences leave an endpoint of."""
+    parameters, count = parameters_of(request.body), 0
+    for member in members:
+        if any(not refusal_of(one, wish, parameters, request.max_tokens) for one in member.candidates):
+            yield member
+            count += 1
+            if count == _CHOSEN_MAX:
+                return
+
+
+def _members(view: CatalogView) -> tuple[_Member, ...]:
+    members = _members_by_view.get(view)
+    if members is None:
+        members = _members_by_view[view] = _make_members(view)
+    return members
+
+
+def _make_members(view: CatalogView) -> tuple[_Member, ...]:
+    found = [
+        (model, view.candidates[model.id])
+        for model in view.snapshot.models.values()
+        if model.type == "chat" and view.candidates[model.id] and not model.expiration_date
+    ]
+    paid = sorted(candidates[0].blended_picos for _, candidates in found if candidates[0].blended_picos)
+    ages = sorted(model.created_s for model, _ in found)
+    return tuple(
+        _Member(
+            model=model,
+            candidates=candidates,
+            price_percentile=_percentile(paid, candidates[0].blended_picos),
+            age_percentile=_percentile(ages, model.created_s),
+            is_free=candidates[0].blended_picos == 0,
+        )
+        for model, candidates in found
+    )
+
+
+def _percentile(values: list[int], value: int) -> int:
+    """Return the share of sorted values below this one, 0 to 99 percent."""
+    return 99 * bisect.bisect_left(values, value) // max(len(values) - 1, 1) if values else 0
