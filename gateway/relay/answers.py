@@ -1,7 +1,5 @@
 """Answers that come as a whole: try endpoints until one answers, price, settle, send."""
 
-import time
-
 from gateway.dialects.base import Answer, BadAnswer, InvalidRequest, UpstreamFault
 from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, fault_from_refusal, may_try_next, prepare_call
 from gateway.relay.catalog import Candidate
@@ -10,6 +8,7 @@ from gateway.relay.errors import ProviderFailed
 from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
+from gateway.relay.outcomes import calls_of
 from gateway.relay.settlement import Settler, estimate_usage
 from gateway.relay.upstream import UpstreamClient, UpstreamDown
 
@@ -37,6 +36,8 @@ class AnswerRelay:
         outcome.upstream_id = answer.upstream_id
         outcome.service_tier = answer.service_tier
         bill = self._settler.settle(generation)
+        calls = calls_of(answer.body) if answer.finish_reason == "tool_calls" else None
+        self._log.finished(generation, calls=calls)
         candidate, dialect = generation.candidate, generation.dialect
         assert candidate is not None  # noqa: S101 -- set by AttemptLog.answered
         if answer.finish_reason == "error" and not dialect.shows_failed_finish:
@@ -55,7 +56,7 @@ class AnswerRelay:
         for candidate in generation.route.candidates[: self._config.attempts_max]:
             if not await self._cashier.cover(generation, candidate):
                 continue
-            began_ns = time.perf_counter_ns()
+            began_ns = self._log.started(generation, candidate)
             result = await self._attempt(generation, candidate)
             if isinstance(result, Answer):
                 self._log.answered(generation, candidate, began_ns)
@@ -80,6 +81,7 @@ class AnswerRelay:
             return fault_from_refusal(refusal)
         except UpstreamDown as down:
             return fault_from_down(down, candidate.host.spec.name)
+        generation.upstream_headers = upstream.headers
         try:
             if upstream.status == _OK:
                 return call.dialect.decode_answer(upstream.body)

@@ -14,12 +14,13 @@ from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError, ProviderFailed
 from gateway.relay.generation import Generation
 from gateway.relay.health import EndpointHealth
+from gateway.relay.outcomes import name_outcome
+from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.tallies import FAULTS, OK
 from gateway.relay.upstream import UpstreamDown
 
 # The request itself is at fault: another endpoint of the same model would say the same.
 _CALLERS_FAULT = frozenset({400, 413, 422})
-# Do not count against an endpoint: the request was at fault, or was refused.
-_NOT_AGAINST_IT = frozenset({400, 403, 413, 422})
 # Refusals that another endpoint, with another window or policy, may not share.
 _MAY_FIT_ELSEWHERE = frozenset({"context_length_exceeded", "content_policy_violation"})
 # Our credential, our contract, or the provider's own trouble: the caller has no part in it.
@@ -86,26 +87,67 @@ def may_try_next(fault: UpstreamFault) -> bool:
 
 
 class AttemptLog:
-    """Records each try on the receipt and in the endpoint's health."""
+    """Records each try on the receipt, in the endpoint's health and in its statistics."""
 
-    def __init__(self, health: EndpointHealth) -> None:
+    def __init__(self, health: EndpointHealth, statistics: Statistics) -> None:
         self._health = health
+        self._statistics = statistics
+
+    def started(self, generation: Generation, candidate: Candidate) -> int:
+        """Note that a try goes out; returns the moment, in monotonic nanoseconds."""
+        generation.upstream_headers = None
+        self._health.started(candidate.endpoint.id)
+        return time.perf_counter_ns()
 
     def failed(self, generation: Generation, candidate: Candidate, fault: UpstreamFault, began_ns: int) -> None:
-        """Note a failure. 400, 403, 413 and 422 do not count against the endpoint; 429 cools it down."""
+        """Note a failure. outcomes.py says what counts against the endpoint; 429 cools it down."""
         endpoint_id = candidate.endpoint.id
-        if fault.upstream_status == 429:  # noqa: PLR2004 -- HTTP
-            self._health.rate_limited(endpoint_id, fault.retry_after_s)
-        elif fault.upstream_status not in _NOT_AGAINST_IT:
-            self._health.failure(endpoint_id)
+        self._fail(endpoint_id, fault, generation.upstream_headers)
         self._note(generation, candidate, fault.upstream_status, began_ns, fault.error_type)
 
     def answered(self, generation: Generation, candidate: Candidate, began_ns: int) -> None:
-        """Note the try that answered."""
+        """Note the try that answers: its first token, or its whole answer, is here."""
         generation.candidate = candidate
+        generation.attempt_began_ns = began_ns
         generation.first_byte_ns = time.perf_counter_ns()
         self._health.success(candidate.endpoint.id)
         self._note(generation, candidate, 200, began_ns, "")
+
+    def finished(self, generation: Generation, *, fault: UpstreamFault | None = None, calls: list[tuple[str, str]] | None = None) -> None:
+        """Note how the answer ended, when its outcome is known: ``fault`` broke it off, ``calls`` are its tool calls."""
+        candidate, outcome, began_ns = generation.candidate, generation.outcome, generation.attempt_began_ns
+        assert candidate is not None  # noqa: S101 -- set by answered()
+        endpoint_id = candidate.endpoint.id
+        if fault is not None:
+            self._fail(endpoint_id, fault, generation.upstream_headers)
+            return
+        word = OK if outcome.status == "ok" else outcome.status
+        if outcome.finish_reason == "error":
+            word = "server"
+            self._health.failure(endpoint_id)
+        request = generation.request
+        self._statistics.record(
+            Sample(
+                endpoint_id,
+                word,
+                # At least one: 0 is no measurement. A whole answer has no first token.
+                max((generation.first_byte_ns - began_ns) // 1_000_000, 1) if request.stream else 0,
+                (time.perf_counter_ns() - began_ns) // 1_000_000,
+                None if outcome.usage is None or outcome.usage.is_estimate else outcome.usage,
+                calls,
+                request.body.get("tools") if calls else None,
+                endpoint_id,
+                generation.upstream_headers,
+            )
+        )
+
+    def _fail(self, endpoint_id: str, fault: UpstreamFault, headers: list[tuple[bytes, bytes]] | None) -> None:
+        word = name_outcome(fault)
+        if fault.upstream_status == 429:  # noqa: PLR2004 -- HTTP
+            self._health.rate_limited(endpoint_id, fault.retry_after_s)
+        if word in FAULTS:
+            self._health.failure(endpoint_id)
+        self._statistics.record(Sample(endpoint_id, word, deployment=endpoint_id, headers=headers))
 
     @staticmethod
     def _note(generation: Generation, candidate: Candidate, status: int, began_ns: int, reason: str) -> None:

@@ -18,6 +18,7 @@ from catalog.types import Snapshot
 from gateway.relay.answers import AnswerRelay
 from gateway.relay.app import RelayApp
 from gateway.relay.attempts import AttemptLog
+from gateway.relay.bulletins import Bulletins
 from gateway.relay.catalog import CatalogView
 from gateway.relay.config import RelayConfig
 from gateway.relay.dry_run import DryRuns
@@ -25,6 +26,7 @@ from gateway.relay.flow import ChatFlow
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
 from gateway.relay.settlement import Settler
+from gateway.relay.statistics import Statistics
 from gateway.relay.streams import StreamRelay
 from gateway.relay.upstream import UpstreamClient
 
@@ -55,8 +57,9 @@ class DataPlane:
         self._keys = KeyLookup(self._pool, config.broker_redis_url)
         self._reader = SnapshotReader(self._pool, config.broker_redis_url)
         self._client = UpstreamClient(connect_timeout_s=config.connect_timeout_s, idle_timeout_s=config.idle_timeout_s)
-        health = EndpointHealth()
-        cashier, settler, log = Cashier(self._holds, config), Settler(self._holds), AttemptLog(health)
+        health, self.statistics = EndpointHealth(), Statistics()
+        self._bulletins = Bulletins(config.broker_redis_url, self.statistics, health)
+        cashier, settler, log = Cashier(self._holds, config), Settler(self._holds), AttemptLog(health, self.statistics)
         answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
         self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
         flow = ChatFlow(keys=self._keys, cashier=cashier, settler=settler, answers=answers, streams=self._streams, health=health)
@@ -72,6 +75,7 @@ class DataPlane:
         await self._keys.start()
         self._run(self._reader.watch(self._show), "catalog-watcher")
         self._run(self._streams.keep_alive_forever(), "keep-alive")
+        self._run(self._bulletins.run_forever(), "statistics")
 
     async def close(self) -> None:
         """Stop taking work, hand over what is unsent, close."""
@@ -81,6 +85,7 @@ class DataPlane:
         await self._holds.close()
         await self._keys.close()
         await self._connection.close()
+        await self._bulletins.close()
         await self._client.close()
         await self._pool.close()
 

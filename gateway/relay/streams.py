@@ -22,6 +22,7 @@ from gateway.relay.estimate import bound_nanos, estimated_prompt_tokens, estimat
 from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
+from gateway.relay.outcomes import StreamedCalls
 from gateway.relay.settlement import Bill, Settler, estimate_usage, partial_usage, probable_nanos
 from gateway.relay.sse import SseDecoder, SseTooLarge
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
@@ -107,7 +108,7 @@ class StreamRelay:
         for candidate in generation.route.candidates[: self._config.attempts_max]:
             if not await self._cashier.cover(generation, candidate):
                 continue
-            began_ns = time.perf_counter_ns()
+            began_ns = self._log.started(generation, candidate)
             fault = await self._attempt(generation, candidate, exchange, began_ns)
             if fault is None:
                 return
@@ -135,6 +136,7 @@ class StreamRelay:
                 timeout_s=self._config.first_byte_timeout_s,
                 is_public_only=call.is_public_only,
             ) as upstream:
+                generation.upstream_headers = upstream.headers
                 if upstream.status != _OK:
                     return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())
                 decoder, parser = call.dialect.new_stream_decoder(), SseDecoder()
@@ -181,9 +183,13 @@ class StreamRelay:
         outcome.status = "cancelled"  # until it has ended otherwise
         tail = b""
         failure: Json | None = None
+        broken: UpstreamFault | None = None
+        tools = StreamedCalls() if "tools" in generation.request.body else None
         piece: bytes | None = b""
         try:
             while True:
+                if tools is not None and chunks:
+                    tools.feed(chunks)
                 if chunks and (data := encoder.encode(chunks)):
                     exchange.keepalive = encoder.keepalive  # some dialects have an event for it once they have begun
                     await exchange.write(data)
@@ -199,7 +205,7 @@ class StreamRelay:
                 raise BrokenStream(fault_from_down(UpstreamDown("network", "the stream broke off", sent=True), name))
             outcome.status = "ok"
         except (BrokenStream, UpstreamDown) as error:
-            fault = error.fault if isinstance(error, BrokenStream) else fault_from_down(error, name)
+            fault = broken = error.fault if isinstance(error, BrokenStream) else fault_from_down(error, name)
             outcome.status, outcome.error_type, outcome.finish_reason = "error", fault.error_type, "error"
             failure = _fault_error(fault, name)
         except CreditExhausted:
@@ -207,6 +213,7 @@ class StreamRelay:
             tail = encoder.encode([_finish_chunk("length", "credit_exhausted")])
         finally:
             bill = self._close(generation, decoder)
+            self._log.finished(generation, fault=broken, calls=tools.calls if tools is not None else None)
         closing = bill.closing(service_tier=decoder.service_tier, stop_sequence=decoder.stop_sequence)
         await exchange.write(tail + (encoder.finish(closing) if failure is None else encoder.fail(failure, closing)))
         await exchange.finish()

@@ -46,31 +46,31 @@ class _Origin(NamedTuple):
 class UpstreamAnswer:
     """A whole answer: status, headers, body."""
 
-    __slots__ = ("_headers", "body", "status")
+    __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self.status = status
         self.body = body
-        self._headers = headers
+        self.headers = headers
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header (lower-case name), or None."""
-        return _find(self._headers, name)
+        return _find(self.headers, name)
 
 
 class UpstreamStream:
     """An answer whose body arrives in pieces of whatever size the network gave."""
 
-    __slots__ = ("_connection", "_headers", "status")
+    __slots__ = ("_connection", "headers", "status")
 
     def __init__(self, connection: Http1Connection) -> None:
         self.status = connection.status
-        self._headers = connection.headers
+        self.headers = connection.headers
         self._connection = connection
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header (lower-case name), or None."""
-        return _find(self._headers, name)
+        return _find(self.headers, name)
 
     async def read(self) -> bytes | None:
         """Return the next piece, or None at the end. Raises: UpstreamDown when the provider breaks off or falls silent."""

@@ -71,36 +71,6 @@ def test_the_published_example_draws_a_nine_times_as_often_as_c_and_keeps_b_with
     assert chi_squared < 10.83  # one degree of freedom, p = 0.001
 
 
-def test_an_outage_is_forgotten_after_thirty_seconds_and_after_a_success():
-    clock = Clock()
-    health = EndpointHealth(clock)
-    for _ in range(3):
-        health.failure("one")
-    assert health.is_down("one")
-
-    clock.now_s += 30
-    assert not health.is_down("one")
-
-    health.failure("one")
-    assert health.is_down("one")
-    health.success("one")
-    assert not health.is_down("one")
-
-
-def test_a_rate_limited_endpoint_cools_down_for_as_long_as_it_asked_and_a_minute_at_most():
-    clock = Clock()
-    health = EndpointHealth(clock)
-    health.rate_limited("one", 7)
-    clock.now_s += 6.9
-    assert health.is_down("one")
-    clock.now_s += 0.2
-    assert not health.is_down("one")
-
-    health.rate_limited("one", 3600)
-    clock.now_s += 60.1
-    assert not health.is_down("one")
-
-
 def test_order_comes_first_and_the_others_follow_unless_fallbacks_are_off():
     candidates = [make_candidate(slug, prompt_usd_per_million=price) for slug, price in (("a", 1), ("b", 2), ("c", 3))]
 
