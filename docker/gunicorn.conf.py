@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from uvicorn_worker import UvicornWorker
 
 from gateway.env import env_bool, env_int, env_str
+from gateway.server import DirectProtocol
 
 _host, _port = env_str("HOST", "127.0.0.1"), env_int("PORT", 8000)
 bind = f"[{_host}]:{_port}" if ":" in _host else f"{_host}:{_port}"
@@ -17,8 +18,6 @@ graceful_timeout = env_int("GRACEFUL_TIMEOUT", 60)
 timeout = 60
 keepalive = env_int("KEEPALIVE", 75)
 backlog = 2048
-# Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
-forwarded_allow_ips = env_str("FORWARDED_ALLOW_IPS", "127.0.0.1")
 # The workers' heartbeats must never wait for a disk.
 _memory = Path("/dev/shm")  # noqa: S108 -- gunicorn makes an unnamed file in it
 worker_tmp_dir = str(_memory) if os.access(_memory, os.W_OK) else None
@@ -35,7 +34,10 @@ class TollwayWorker(UvicornWorker):  # type: ignore[misc]
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": DirectProtocol,
+        "interface": "asgi3",
+        # gateway/asgi.py reads them, for those who ask who the client is.
+        "proxy_headers": False,
         "lifespan": "on",
         "server_header": False,
         # Connections left after this are cut, and the rest of the grace goes to the data plane's own end.

@@ -1,6 +1,8 @@
 """Composition root: Channels' routers send the hot paths to the data plane, websockets to consumers, the rest to Django."""
 
 import os
+from collections.abc import Awaitable
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 
@@ -12,6 +14,7 @@ _django = get_asgi_application()
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gateway import celery  # noqa: F401 -- makes tasks of this process go to our broker
 from gateway.body_limit import BodyLimit
@@ -62,27 +65,43 @@ class Lifespan:
 django_application = BodyLimit(_django, max_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
+def _behind_proxies(application: Any) -> Any:
+    """Let an application see the client's address and scheme as the operator's proxies tell them. The data plane asks for neither."""
+    return ProxyHeadersMiddleware(application, trusted_hosts=settings.FORWARDED_ALLOW_IPS)
+
+
 class HttpRouter:
     """Sends the data plane its paths and Django the rest. One look-up: the hot paths do not wait for a list of patterns."""
 
     def __init__(self) -> None:
         self._paths = frozenset(plane.app.paths)
         self._prefixes = plane.app.prefixes
+        self._django = _behind_proxies(django_application)
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
         path: str = scope["path"]
         # A slash at the end is forgiven, by the data plane as by Django.
         if path in self._paths or path.startswith(self._prefixes) or path.removesuffix("/") in self._paths:
-            await plane.app(scope, receive, send)
-        else:
-            await django_application(scope, receive, send)
+            return plane.app(scope, receive, send)
+        answer: Awaitable[None] = self._django(scope, receive, send)
+        return answer
 
 
-application = ProtocolTypeRouter(
-    {
-        "http": HttpRouter(),
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
-        "lifespan": Lifespan(),
-    },
-)
+class Application:
+    """Channels' router, past which requests of HTTP go straight to theirs."""
+
+    def __init__(self) -> None:
+        self._http = HttpRouter()
+        websocket = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+        self._others = ProtocolTypeRouter({"websocket": _behind_proxies(websocket), "lifespan": Lifespan()})
+
+    def __call__(self, scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one request, one websocket, or the process's life."""
+        if scope["type"] == "http":
+            return self._http(scope, receive, send)
+        others: Awaitable[None] = self._others(scope, receive, send)
+        return others
+
+
+application = Application()

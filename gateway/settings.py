@@ -174,6 +174,8 @@ CSRF_COOKIE_NAME = f"tollway_csrf_{PORT}"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+# Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+FORWARDED_ALLOW_IPS = env_str("FORWARDED_ALLOW_IPS", "127.0.0.1")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("TRUST_PROXY", default=False) else None
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "gateway.pages.site.csrf_failure"

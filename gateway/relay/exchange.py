@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.relay.errors import ApiError, BodyTimeout, BodyTooLarge
 from gateway.relay.generation import ClientInfo
@@ -26,6 +26,22 @@ _UNBUFFERED: tuple[bytes, bytes] = (b"x-accel-buffering", b"no")
 _ANY_ORIGIN: tuple[bytes, bytes] = (b"access-control-allow-origin", b"*")
 _EXPOSED: tuple[bytes, bytes] = (b"access-control-expose-headers", b"x-generation-id, x-request-id, retry-after, x-tollway-simulated")
 _CORS = (_ANY_ORIGIN, _EXPOSED)
+
+
+class Direct(Protocol):
+    """What our own server offers beside ASGI's messages (``gateway/server.py``): plain calls that say whether they could be done."""
+
+    def take_body(self) -> bytes | None:
+        """Return the whole body when it has arrived, else None."""
+
+    def answer(self, status: int, headers: HeaderPairs, body: bytes) -> bool:
+        """Send a whole answer."""
+
+    def begin_stream(self, headers: HeaderPairs, data: bytes) -> bool:
+        """Send the head of a stream, with status 200, and its first piece."""
+
+    def write_piece(self, data: bytes) -> bool:
+        """Send a piece of a stream that has begun."""
 
 
 class ClientGone(Exception):
@@ -62,6 +78,7 @@ class Exchange:
     __slots__ = (
         "_body_max_bytes",
         "_body_timeout_s",
+        "_direct",
         "_is_late",
         "_receive",
         "_send",
@@ -83,6 +100,8 @@ class Exchange:
         self.path: str = scope["path"]
         self.query_string: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        extensions = scope.get("extensions")
+        self._direct: Direct | None = extensions.get("tollway.direct") if extensions else None
         self._receive = receive
         self._send = send
         self._body_max_bytes = body_max_bytes
@@ -114,6 +133,10 @@ class Exchange:
         length = self.headers.get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self._body_max_bytes:
             raise self._too_large()
+        if self._direct is not None and (whole := self._direct.take_body()) is not None:
+            if len(whole) > self._body_max_bytes:
+                raise self._too_large()
+            return whole
         message = await self._receive_piece()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
@@ -183,14 +206,17 @@ class Exchange:
         """Send a whole answer."""
         self.started = True
         pairs = [content_type, (b"content-length", b"%d" % len(body)), _PRIVATE, *self._cors(), *self.extra_headers, *headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send_whole(status, pairs, body)
 
     async def respond_cached(self, status: int, body: bytes, headers: HeaderPairs) -> None:
         """Send a public answer whose headers (type, length, validators) were made beforehand."""
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, _ANY_ORIGIN]})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._send_whole(status, [*headers, _ANY_ORIGIN], body)
+
+    async def _send_whole(self, status: int, pairs: HeaderPairs, body: bytes) -> None:
+        if self._direct is None or not self._direct.answer(status, pairs, body):
+            await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+            await self._send({"type": "http.response.body", "body": body})
 
     async def fail(self, error: ApiError) -> None:
         """Send an error as a whole answer."""
@@ -204,9 +230,14 @@ class Exchange:
         """Send a piece of a stream; starts the answer if it has not begun. Waits while the client reads slowly."""
         self.writing = True
         try:
-            if not self.started:
+            if self.started:
+                if self._direct is not None and self._direct.write_piece(data):
+                    return
+            else:
                 self.started = True
                 pairs = [_SSE, _PRIVATE, _UNBUFFERED, *self._cors(), *self.extra_headers]
+                if self._direct is not None and self._direct.begin_stream(pairs, data):
+                    return
                 await self._send({"type": "http.response.start", "status": 200, "headers": pairs})
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
         finally:

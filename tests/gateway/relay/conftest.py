@@ -30,6 +30,7 @@ from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snaps
 from gateway.relay.config import RelayConfig
 from gateway.relay.exchange import Message, Receive, Send
 from gateway.relay.plane import DataPlane
+from gateway.server import DirectProtocol
 from tests.factories.people import OrganizationFactory, UserFactory
 from tests.gateway.relay.recorder import Recorder
 
@@ -44,7 +45,8 @@ class ServerThread:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", loop="uvloop", http="httptools"))
+        config = uvicorn.Config(app, log_level="warning", lifespan="on", loop="uvloop", http=DirectProtocol, interface="asgi3")
+        self.server = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: asyncio.run(self.server.serve([self._socket])), daemon=True)
 
     def start(self) -> None:

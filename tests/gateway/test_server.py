@@ -1,0 +1,208 @@
+"""The server's short cuts answer over a real connection as ASGI's messages do."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from gateway.server import DirectProtocol
+
+_JSON = (b"content-type", b"application/json")
+_PIECES = 4_000
+_PIECE = b"0123456789abcdef" * 256
+
+
+class _Application:
+    """Answers by path with the extension. ``written`` counts pieces of a stream, ``short_cuts`` what went past ASGI."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.short_cuts: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        direct = scope["extensions"]["tollway.direct"]
+        body = direct.take_body()
+        if body is None:
+            body = await _read(receive)
+        else:
+            self.short_cuts.append("body")
+        if scope["path"] == "/stream":
+            await self._stream(direct, send)
+            return
+        headers = [_JSON, (b"content-length", b"%d" % (len(body) + 1)), (b"x-query", scope["query_string"] or b"none")]
+        if scope["path"] == "/forged":
+            headers.append((b"x-name", body))
+        if scope["path"] == "/plain" or not direct.answer(200, headers, body + b"!"):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body + b"!"})
+        else:
+            self.short_cuts.append("answer")
+
+    async def _stream(self, direct: Any, send: Any) -> None:
+        assert not direct.begin_stream([], b"")
+        assert direct.begin_stream([(b"content-type", b"text/event-stream")], b"first")
+        for _ in range(_PIECES):
+            if not direct.write_piece(_PIECE):
+                await send({"type": "http.response.body", "body": _PIECE, "more_body": True})
+            self.written += 1
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _read(receive: Any) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
+
+
+class _Served:
+    def __init__(self) -> None:
+        self.application = _Application()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            self.application,
+            log_level="critical",
+            lifespan="off",
+            http=DirectProtocol,
+            interface="asgi3",
+            timeout_keep_alive=1,
+            access_log=False,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._listener])), daemon=True)
+        self._thread.start()
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(self._listener.getsockname(), timeout=10)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def ask(self, *parts: bytes, answers: int = 1) -> bytes:
+        """Send the parts one after the other and return what came until ``answers`` exclamation marks or the end."""
+        with self.connect() as connection:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(0.05 if len(parts) > 1 else 0)
+            return _until(connection, answers)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+def _until(connection: socket.socket, answers: int) -> bytes:
+    data = b""
+    while data.count(b"!") < answers and (part := connection.recv(65_536)):
+        data += part
+    return data
+
+
+@pytest.fixture
+def served() -> Iterator[_Served]:
+    server = _Served()
+    yield server
+    server.stop()
+
+
+def _post(path: bytes, body: bytes, *headers: bytes, version: bytes = b"1.1") -> bytes:
+    lines = [b"POST %b HTTP/%b" % (path, version), b"host: h", b"content-length: %d" % len(body), *headers]
+    return b"\r\n".join([*lines, b"", body])
+
+
+def _without_date(answer: bytes) -> list[bytes]:
+    return [line for line in answer.split(b"\r\n") if not line.startswith((b"date:", b"server:"))]
+
+
+def test_a_whole_answer_is_the_same_by_the_short_cut_as_by_messages(served: _Served) -> None:
+    short, long = served.ask(_post(b"/a?b=c", b"hello")), served.ask(_post(b"/plain?b=c", b"hello"))
+    assert _without_date(short) == _without_date(long)
+    assert _without_date(short) == [
+        b"HTTP/1.1 200 OK",
+        b"content-type: application/json",
+        b"content-length: 6",
+        b"x-query: b=c",
+        b"",
+        b"hello!",
+    ]
+    assert served.application.short_cuts == ["body", "answer", "body"]
+
+
+def test_a_body_that_comes_in_pieces_is_read_to_its_end(served: _Served) -> None:
+    request = _post(b"/a", b"hello")
+    assert served.ask(request[:20], request[20:-3], request[-3:]).endswith(b"\r\n\r\nhello!")
+    assert served.application.short_cuts == ["answer"]
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(served: _Served) -> None:
+    answer = served.ask(_post(b"/a", b"one") + _post(b"/plain", b"two") + _post(b"/a", b"three"), answers=3)
+    assert [part.split(b"!")[0] for part in answer.split(b"\r\n\r\n")[1:]] == [b"one", b"two", b"three"]
+
+
+def test_a_client_that_asks_to_go_on_is_told_to(served: _Served) -> None:
+    with served.connect() as connection:
+        request = _post(b"/a", b"hello", b"expect: 100-continue")
+        connection.sendall(request[:-5])
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(request[-5:])
+        assert _until(connection, 1).endswith(b"hello!")
+
+
+def test_a_connection_that_is_to_close_is_closed_after_the_answer(served: _Served) -> None:
+    for request in (_post(b"/a", b"x", b"connection: close"), _post(b"/a", b"x", version=b"1.0")):
+        with served.connect() as connection:
+            connection.sendall(request)
+            answer = _until(connection, 2)  # to the end
+        assert b"connection: close\r\n" in answer
+        assert answer.endswith(b"x!")
+
+
+def test_an_idle_connection_is_closed_and_one_in_use_is_not(served: _Served) -> None:
+    with served.connect() as idle, served.connect() as used:
+        for connection in (idle, used):
+            connection.sendall(_post(b"/a", b"x"))
+            assert _until(connection, 1)
+        begun_s = time.monotonic()
+        for _ in range(4):
+            time.sleep(0.4)
+            used.sendall(_post(b"/a", b"y"))
+            assert _until(used, 1).endswith(b"y!")
+        assert time.monotonic() - begun_s > 1.5
+        assert idle.recv(1) == b""
+
+
+def test_a_line_break_in_a_header_never_reaches_the_client(served: _Served) -> None:
+    answer = served.ask(_post(b"/forged", b"a\r\nset-cookie: b"))
+    assert b"set-cookie" not in answer
+    assert served.application.short_cuts == ["body"]
+
+
+def test_a_path_is_decoded_and_its_query_kept(served: _Served) -> None:
+    assert b"x-query: q=%21\r\n" in served.ask(_post(b"/%70lain?q=%21", b"x"))
+    assert served.application.short_cuts == ["body"]  # "/plain": answered by messages
+
+
+def test_a_stream_waits_for_a_slow_reader_and_arrives_whole(served: _Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(_post(b"/stream", b"x", b"connection: close"))
+        time.sleep(1)
+        assert served.application.written < _PIECES
+        data = b""
+        while part := connection.recv(1 << 20):
+            data += part
+    head, _, chunks = data.partition(b"\r\n\r\n")
+    assert b"transfer-encoding: chunked" in head
+    assert chunks == b"5\r\nfirst\r\n" + b"1000\r\n%b\r\n" % _PIECE * _PIECES + b"0\r\n\r\n"
+
+
+def test_a_client_that_leaves_a_stream_breaks_nothing(served: _Served) -> None:
+    connection = served.connect()
+    connection.sendall(_post(b"/stream", b"x"))
+    connection.recv(100)
+    connection.close()
+    assert served.ask(_post(b"/a", b"still here")).endswith(b"still here!")
