@@ -20,6 +20,8 @@ Action = Literal[
     "price.overridden",
     "price.override_ended",
     "proposal.rejected",
+    "admissions.frozen",
+    "admissions.lifted",
 ]
 
 

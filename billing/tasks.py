@@ -3,7 +3,8 @@
 from celery import shared_task
 
 from billing import limits
-from billing.books import holds, invariants, outbox, partitions, settlement
+from billing.books import holds, outbox, partitions, settlement
+from billing.proof import freezes, watch
 
 
 @shared_task  # type: ignore[untyped-decorator]
@@ -20,8 +21,8 @@ def settle_shard(shard: int) -> int:
 
 @shared_task  # type: ignore[untyped-decorator]
 def publish_pending() -> int:
-    """Bring balance changes and key rules to the money store."""
-    return outbox.publish_pending() + limits.republish_stale()
+    """Bring balance changes, key rules and freezes to the money store."""
+    return outbox.publish_pending() + limits.republish_stale() + freezes.publish_due()
 
 
 @shared_task  # type: ignore[untyped-decorator]
@@ -39,11 +40,11 @@ def make_partitions() -> list[str]:
 # A check that outlives the broker's patience must not be handed to a second worker; a lost one comes again by itself.
 @shared_task(acks_late=False)  # type: ignore[untyped-decorator]
 def verify_books() -> int:
-    """Check the invariants over the last days; differences are logged as errors. Return their number."""
-    return invariants.verify_and_log(days=invariants.WINDOW_DAYS)
+    """Check every invariant where its turn is; what is found is kept, logged and mailed. Return the number of differences."""
+    return watch.check_all()
 
 
 @shared_task(acks_late=False)  # type: ignore[untyped-decorator]
 def verify_all_books() -> int:
-    """Check the invariants over everything ever booked; differences are logged as errors. Return their number."""
-    return invariants.verify_and_log()
+    """Check every invariant over everything ever booked. Return the number of differences."""
+    return watch.check_all(is_whole=True)

@@ -15,7 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 app = Celery("tollway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["billing.purchases"])
+app.autodiscover_tasks(["billing.purchases", "billing.proof"])
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
@@ -25,6 +25,9 @@ def _give_way(**_: Any) -> None:
 
     os.nice(settings.WORKER_NICENESS)
 
+
+# I9 to I12 are daily: the reconciliation and the nightly check of everything.
+INVARIANT_PERIODS_S = {"I1": 60.0, "I2": 300.0, "I3": 300.0, "I4": 30.0, "I5": 30.0, "I6": 60.0, "I7": 60.0, "I8": 10.0}
 
 app.conf.beat_schedule = {
     # Book what the data plane has settled: at most a second behind.
@@ -39,8 +42,17 @@ app.conf.beat_schedule = {
     "prices": {"task": "catalog.tasks.publish_due", "schedule": 30.0, "options": {"expires": 30.0}},
     # Fresh price lists, compared and proposed for review.
     "fresh-prices": {"task": "catalog.tasks.propose_prices", "schedule": 86_400.0, "options": {"expires": 3600.0}},
-    # The invariants of the books: the last days all day long, everything ever booked once a night.
-    "verify": {"task": "billing.tasks.verify_books", "schedule": 300.0, "options": {"expires": 300.0}},
+    # The invariants of the books, each in its own time; those of the money store look at a tenth of the shards at a time.
+    **{
+        f"invariant-{name}": {
+            "task": "billing.proof.tasks.check_invariant",
+            "args": [name],
+            "schedule": period_s,
+            "options": {"expires": period_s},
+        }
+        for name, period_s in INVARIANT_PERIODS_S.items()
+    },
+    # Everything ever booked, once a night.
     "verify-all": {"task": "billing.tasks.verify_all_books", "schedule": crontab(hour=3, minute=20), "options": {"expires": 3600.0}},
     # Stripe's events whose first look failed or was never begun.
     "stripe-events": {"task": "billing.purchases.tasks.process_due_events", "schedule": 15.0, "options": {"expires": 15.0}},

@@ -163,6 +163,11 @@ EMAIL_HOST_PASSWORD = env_str("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env_bool("EMAIL_USE_TLS", default=True)
 DEFAULT_FROM_EMAIL = env_str("DEFAULT_FROM_EMAIL", "Tollway <no-reply@localhost>")
 
+# Who is told when the books do not balance; empty is every superuser.
+OPERATOR_EMAILS = env_list("OPERATOR_EMAILS")
+# Lets a collector read /operator/metrics with it as bearer token; empty leaves that to operators who are signed in.
+METRICS_TOKEN = env_str("METRICS_TOKEN", "")
+
 # --- Security -------------------------------------------------------------------------------------------------------
 HTTPS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

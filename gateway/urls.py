@@ -23,6 +23,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("billing.urls")),
     path("", include("catalog.urls")),
+    path("operator/", include("billing.proof.urls")),
     path("operator/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
 ]

@@ -36,6 +36,10 @@ class InsufficientCredit(Exception):
         self.available_nanos = available_nanos
 
 
+class AdmissionFrozen(Exception):
+    """The books and the money store disagree about the organization's money: it starts nothing new until an operator has looked."""
+
+
 class AmountOutOfRange(ValueError):
     """A hold must be between 0 and 2**62 nanos."""
 
@@ -122,8 +126,8 @@ class Holds:
     async def reserve(self, *, event_id: uuid.UUID, caller: Caller, amount_nanos: int, context: HoldContext) -> Hold:
         """Set an upper bound of the cost aside, in every scope at once or in none. Repeating an ``event_id`` holds once.
 
-        Raises: InsufficientCredit, KeyDisabled, KeyExpired, InvalidKey, AmountOutOfRange; MoneyStoreDown (or its children SpoolFull
-        and BooksDown): then no paid request may run.
+        Raises: InsufficientCredit, AdmissionFrozen, KeyDisabled, KeyExpired, InvalidKey, AmountOutOfRange; MoneyStoreDown (or its
+        children SpoolFull and BooksDown): then no paid request may run.
         """
         if not 0 <= amount_nanos <= AMOUNT_MAX_NANOS:
             msg = f"a hold of {amount_nanos} nanos is out of range"
@@ -338,6 +342,8 @@ def _refusal(status: bytes, reply: list[Any]) -> Exception:
     if status in (b"SHORT_BALANCE", b"SHORT_KEY"):
         scope: Literal["balance", "key"] = "balance" if status == b"SHORT_BALANCE" else "key"
         return InsufficientCredit(scope=scope, available_nanos=max(int(reply[2]), 0))
+    if status == b"FROZEN":
+        return AdmissionFrozen("new requests of the organization are refused while its balance is checked")
     if status == b"KEY_DISABLED":
         return KeyDisabled("the API key is disabled")
     if status == b"KEY_EXPIRED":

@@ -21,10 +21,11 @@ from billing.authorizer.scripts import PUT_BALANCE, PUT_KEY_SCOPE
 _BOOKS_TIMEOUT_S = 2.0
 _READS_MAX = 3
 
-# Credit-normal accounts of the organization: bought (2010) and granted (2020); the number of its last change is on the first.
+# All accounts of the organization: bought (2010), granted (2020), owed (2050, below zero); its last change's number is on the first.
 _BALANCE = """
-select coalesce(sum(credits_nanos - debits_nanos), 0)::bigint, coalesce(max(seq), 0)
-from billing_account where org_id = %(org_id)s and code in (2010, 2020)
+select coalesce(sum(credits_nanos - debits_nanos), 0)::bigint, coalesce(max(seq), 0),
+       exists (select 1 from billing_admissionfreeze where organization_id = %(org_id)s and lifted_at is null)
+from billing_account where org_id = %(org_id)s
 """
 _KEY = """
 select version, limit_nanos, limit_reset, disabled or deleted_at is not null, floor(extract(epoch from expires_at))::bigint
@@ -97,11 +98,11 @@ class ScopeLoader:
     async def _load_balance(self, shard: int, org_id: int, epoch: int) -> None:
         keys = shard_keys(shard)
         for _ in range(_READS_MAX):
-            [[(balance_nanos, seq)]] = await self._read((_BALANCE, {"org_id": org_id}))
+            [[(balance_nanos, seq, is_frozen)]] = await self._read((_BALANCE, {"org_id": org_id}))
             reply = await self._connection.run_script(
                 PUT_BALANCE,
                 [keys.epoch, f"{keys.balance}{org_id}", keys.known],
-                (self._connection.run_id, epoch, "absent", balance_nanos, seq, f"b:{org_id}"),
+                (self._connection.run_id, epoch, "absent", balance_nanos, seq, f"b:{org_id}", int(is_frozen)),
             )
             if reply != b"STALE":
                 return

@@ -1,58 +1,36 @@
-"""What must always be true of the books and the money store. Tolerance is zero unless a constant here says otherwise.
+"""What must always be true of the books and the money store. Tolerance is zero unless a constant says otherwise.
 
 I1 debits equal credits. I2 each account's counters are the sums of its transfers. I3 usage rows equal their transfers, batches and
-rollups. I5 live balances equal the books at the same sequence number. I6 what is held is the sum of the holds, none of them
-forgotten. I7 no customer is further below zero than one overrun explains. I8 streams are drained and nothing was refused.
+rollups. I4 what the money store charged each key is in the books. I5 live balances equal the books at the same sequence number. I6 what
+is held is the sum of the holds, none of them forgotten. I7 no customer is further below zero than one overrun explains. I8 streams are
+drained and nothing was refused. Those that need the money store are in live_invariants.py.
 
 I2 and I3 read every row ever written, so they can be narrowed to a window of days: then I3 takes the window's batches and rollup days
 and I2, whose counters began with the first transfer, is left to the next whole check. All others read only what is there now.
 """
 
 import datetime as dt
-import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from billing import live
-from billing.books import settlement
+from billing.books import live_invariants
 from billing.books.chart import CUSTOMER_CODES, TransferCode
-from billing.books.shard_lock import ShardBusy, hold_shard
+from billing.books.difference import Difference
 from billing.models import SettlementDeadLetter, UsageBatch
 from billing.money import NANOS_PER_USD
 
 OVERRUN_MAX_NANOS = NANOS_PER_USD
-HOLD_OVERDUE_MAX_MS = 60_000
-LAG_MAX_MS = 10_000
 # Today and yesterday: whatever midnight cuts in two is seen whole for a day.
 WINDOW_DAYS = 2
-_LOCK_WAIT_S = 5.0
 _BATCHES_PER_STEP = 5_000
 
-_log = logging.getLogger(__name__)
-
 Progress = Callable[[str, int, int], None]  # what is checked, steps done, steps in all
-
-
-class Difference(NamedTuple):
-    """Two figures that should be equal and are not. Nanos, unless ``unit`` says otherwise."""
-
-    invariant: str
-    subject: str
-    expected: int
-    found: int
-    unit: str = "n$"
-
-    def __str__(self) -> str:
-        return (
-            f"{self.invariant} {self.subject}: expected {self.expected:,} {self.unit}, found {self.found:,} {self.unit}"
-            f" (difference {self.found - self.expected:+,})"
-        )
-
 
 _I1 = "SELECT coalesce(sum(debits_nanos), 0), coalesce(sum(credits_nanos), 0) FROM billing_account"
 _I2 = """
@@ -62,7 +40,7 @@ WITH moved AS (
         UNION ALL SELECT credit_account_id, 0, amount_nanos FROM billing_transfer
     ) AS side GROUP BY id
 )
-SELECT account.id, coalesce(moved.debits, 0), account.debits_nanos, coalesce(moved.credits, 0), account.credits_nanos
+SELECT account.id, account.org_id, coalesce(moved.debits, 0), account.debits_nanos, coalesce(moved.credits, 0), account.credits_nanos
 FROM billing_account account LEFT JOIN moved USING (id)
 WHERE account.debits_nanos <> coalesce(moved.debits, 0) OR account.credits_nanos <> coalesce(moved.credits, 0)
 ORDER BY account.id
@@ -108,10 +86,6 @@ FROM used FULL JOIN rolled USING (org_id, key_id, hour, model, provider)
 WHERE (used.nanos, used.requests, used.cost) IS DISTINCT FROM (rolled.nanos, rolled.requests, rolled.cost)
 ORDER BY org_id, key_id, hour, model, provider
 """
-_I5 = """
-SELECT org_id, (sum(credits_nanos) - sum(debits_nanos))::bigint, max(seq) FROM billing_account
-WHERE org_id IS NOT NULL AND shard = %s GROUP BY org_id ORDER BY org_id
-"""
 _I7 = """
 SELECT org_id, sum(credits_nanos) - sum(debits_nanos), -sum(limit_nanos) FROM billing_account WHERE org_id IS NOT NULL AND code = ANY(%s)
 GROUP BY org_id HAVING sum(credits_nanos) - sum(debits_nanos) < -sum(limit_nanos) - %s ORDER BY org_id
@@ -123,15 +97,6 @@ def verify(*, shards: Iterable[int] | None = None, days: int | None = None, on_p
     return list(differences(shards=shards, days=days, on_progress=on_progress))
 
 
-def verify_and_log(*, days: int | None = None) -> int:
-    """Check the last ``days`` or, if None, everything; log each difference as an error and return their number."""
-    found = 0
-    for difference in differences(days=days):
-        _log.error("books do not balance: %s", difference)
-        found += 1
-    return found
-
-
 def differences(
     *, shards: Iterable[int] | None = None, days: int | None = None, on_progress: Progress | None = None
 ) -> Iterator[Difference]:
@@ -140,39 +105,88 @@ def differences(
     ``days`` narrows I3 to so many UTC days, today among them, and leaves I2 out; None is everything. Raises: MoneyStoreDown.
     """
     tell = on_progress or (lambda _title, _done, _total: None)
-    yield from _books(tell, since=None if days is None else timezone.now().astimezone(dt.UTC).date() - dt.timedelta(days=days - 1))
+    with one_moment():
+        title = "I1 I2 I7 accounts" if days is None else "I1 I7 accounts"
+        tell(title, 0, 1)
+        yield from sums()
+        yield from floors()
+        if days is None:
+            yield from counters()
+        tell(title, 1, 1)
+        yield from usage(days=days, on_progress=tell)
+        yield from refused_entries()
     numbers = list(range(settings.LEDGER_SHARDS) if shards is None else shards)
     for done, shard in enumerate(numbers):
-        tell("I5 I6 I8 money store", done, len(numbers))
-        yield from _live(shard)
-    tell("I5 I6 I8 money store", len(numbers), len(numbers))
+        tell("I4 I5 I6 I8 money store", done, len(numbers))
+        yield from live_invariants.shard_differences(shard)
+    tell("I4 I5 I6 I8 money store", len(numbers), len(numbers))
 
 
-def _books(tell: Progress, *, since: dt.date | None) -> Iterator[Difference]:
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Let all checks inside see the books of one moment, so that what commits meanwhile cannot look like a difference."""
     with transaction.atomic():
         if len(connection.savepoint_ids) == 0:
-            # One moment for all checks, so that what commits meanwhile cannot look like a difference.
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        title = "I1 I2 I7 accounts" if since is None else "I1 I7 accounts"
-        tell(title, 0, 1)
-        yield from _accounts()
-        if since is None:
-            yield from _counters()
-        tell(title, 1, 1)
-        latest = UsageBatch.objects.aggregate(latest=Max("id", default=0))["latest"]
-        before = 0 if since is None else _latest_batch_before(since)
-        for first in range(before + 1, latest + 1, _BATCHES_PER_STEP):
-            tell("I3 usage batches", first - 1 - before, latest - before)
-            yield from _batches(first, first + _BATCHES_PER_STEP - 1)
-        tell("I3 usage batches", latest - before, latest - before)
-        days = [row[0] for row in _rows(_I3_DAYS, {"since": since or dt.date.min})]
-        for done, day in enumerate(days):
-            tell("I3 hourly rollups", done, len(days))
-            yield from _rollups(day)
-        tell("I3 hourly rollups", len(days), len(days))
-        for letter in SettlementDeadLetter.objects.filter(resolved_at=None).order_by("id"):
-            yield Difference("I8", f"dead letter {letter.pk} of shard {letter.shard} ({letter.reason})", 0, 1, "entries")
+        yield
+
+
+def sums() -> Iterator[Difference]:
+    """I1: the debits of all accounts are their credits."""
+    [(debits, credits_)] = _rows(_I1)
+    if debits != credits_:
+        yield Difference("I1", "all accounts, debits against credits", int(credits_), int(debits))
+
+
+def floors() -> Iterator[Difference]:
+    """I7: no customer's credit is further below the agreed overdraft than one overrun explains.
+
+    What an organization owes after a dispute or a refund stands on an account of its own (customer debt) and is no overrun.
+    """
+    for org_id, balance, floor in _rows(_I7, [[code.value for code in CUSTOMER_CODES], OVERRUN_MAX_NANOS]):
+        yield Difference("I7", f"organization {org_id} is below its floor", int(floor), int(balance), org_ids=(org_id,))
+
+
+def counters() -> Iterator[Difference]:
+    """I2: every account's counters are the sums of its transfers, and balance changes have no gaps. Reads every transfer."""
+    for account_id, org_id, debits, has_debits, credits_, has_credits in _rows(_I2):
+        concerned = () if org_id is None else (org_id,)
+        if debits != has_debits:
+            yield Difference("I2", f"account {account_id} debits against its transfers", int(debits), has_debits, org_ids=concerned)
+        if credits_ != has_credits:
+            yield Difference("I2", f"account {account_id} credits against its transfers", int(credits_), has_credits, org_ids=concerned)
+    yield from sequences()
+
+
+def sequences() -> Iterator[Difference]:
+    """The part of I2 that is quick: balance changes are numbered without gaps."""
+    for org_id, count, seq, _ in _rows(_I2_SEQ, [CUSTOMER_CODES[-1].value]):
+        subject = f"organization {org_id} balance changes against their sequence"
+        yield Difference("I2", subject, seq, count, "changes", org_ids=(org_id,))
+
+
+def usage(*, days: int | None = None, on_progress: Progress | None = None) -> Iterator[Difference]:
+    """I3: usage rows are what the transfers, the batches and the hourly sums say, over the last ``days`` or all of them."""
+    tell = on_progress or (lambda _title, _done, _total: None)
+    since = None if days is None else timezone.now().astimezone(dt.UTC).date() - dt.timedelta(days=days - 1)
+    latest = UsageBatch.objects.aggregate(latest=Max("id", default=0))["latest"]
+    before = 0 if since is None else _latest_batch_before(since)
+    for first in range(before + 1, latest + 1, _BATCHES_PER_STEP):
+        tell("I3 usage batches", first - 1 - before, latest - before)
+        yield from _batches(first, first + _BATCHES_PER_STEP - 1)
+    tell("I3 usage batches", latest - before, latest - before)
+    dates = [row[0] for row in _rows(_I3_DAYS, {"since": since or dt.date.min})]
+    for done, day in enumerate(dates):
+        tell("I3 hourly rollups", done, len(dates))
+        yield from _rollups(day)
+    tell("I3 hourly rollups", len(dates), len(dates))
+
+
+def refused_entries() -> Iterator[Difference]:
+    """The part of I8 that the books know: entries that they refused and nobody has dealt with."""
+    for letter in SettlementDeadLetter.objects.filter(resolved_at=None).order_by("id"):
+        yield Difference("I8", f"dead letter {letter.pk} of shard {letter.shard} ({letter.reason})", 0, 1, "entries")
 
 
 def _latest_batch_before(day: dt.date) -> int:
@@ -181,28 +195,11 @@ def _latest_batch_before(day: dt.date) -> int:
     return UsageBatch.objects.filter(created_at__lt=midnight).order_by("-id").values_list("id", flat=True).first() or 0
 
 
-def _accounts() -> Iterator[Difference]:
-    [(debits, credits_)] = _rows(_I1)
-    if debits != credits_:
-        yield Difference("I1", "all accounts, debits against credits", int(credits_), int(debits))
-    for org_id, balance, floor in _rows(_I7, [[code.value for code in CUSTOMER_CODES], OVERRUN_MAX_NANOS]):
-        yield Difference("I7", f"organization {org_id} is below its floor", int(floor), int(balance))
-
-
-def _counters() -> Iterator[Difference]:
-    for account_id, debits, has_debits, credits_, has_credits in _rows(_I2):
-        if debits != has_debits:
-            yield Difference("I2", f"account {account_id} debits against its transfers", int(debits), has_debits)
-        if credits_ != has_credits:
-            yield Difference("I2", f"account {account_id} credits against its transfers", int(credits_), has_credits)
-    for org_id, count, seq, _ in _rows(_I2_SEQ, [CUSTOMER_CODES[-1].value]):
-        yield Difference("I2", f"organization {org_id} balance changes against their sequence", seq, count, "changes")
-
-
 def _batches(first: int, last: int) -> Iterator[Difference]:
     names = {"first": first, "last": last, "usage": TransferCode.USAGE.value, "back": TransferCode.USAGE_RETURN.value}
     for batch_id, org_id, used, moved in _rows(_I3_BATCHES, names):
-        yield Difference("I3", f"batch {batch_id} organization {org_id}, transfers against usage", int(used), int(moved))
+        subject = f"batch {batch_id} organization {org_id}, transfers against usage"
+        yield Difference("I3", subject, int(used), int(moved), org_ids=(org_id,))
     for batch_id, expected, found in _rows(_I3_COUNTS, names):
         yield Difference("I3", f"batch {batch_id}, usage rows", expected, found, "rows")
 
@@ -214,42 +211,7 @@ def _rollups(day: object) -> Iterator[Difference]:
             ("amount", "requests", "cost"), ("n$", "requests", "n$"), zip(figures[::2], figures[1::2], strict=True), strict=True
         ):
             if expected != found:
-                yield Difference("I3", f"{subject}, {name}", int(expected), int(found), unit)
-
-
-def _live(shard: int) -> Iterator[Difference]:
-    if not live.epoch_is_current(shard=shard):
-        return  # closed to spending until it is rebuilt from the books: there is nothing to compare
-    lag = live.stream_lag(shard=shard)
-    if lag.oldest_ms > LAG_MAX_MS:
-        yield Difference("I8", f"{lag.entries} entries wait in the stream of shard {shard}, the oldest since", 0, lag.oldest_ms, "ms")
-    try:
-        with hold_shard(shard, wait_s=_LOCK_WAIT_S):
-            settlement.settle_shard(shard=shard)
-            yield from _balances(shard)
-    except ShardBusy:
-        yield Difference("I8", f"shard {shard} is held by another worker", 0, int(_LOCK_WAIT_S), "s")
-        return
-    yield from _held(shard)
-
-
-def _balances(shard: int) -> Iterator[Difference]:
-    for org_id, booked, seq in _rows(_I5, [shard]):
-        known = live.read_balance(org_id=org_id, shard=shard)
-        # Another sequence number means that a change is on its way to the money store; the next run compares.
-        if known is not None and known.seq == seq and known.avail_nanos + known.held_nanos + known.unposted_nanos != booked:
-            found = known.avail_nanos + known.held_nanos + known.unposted_nanos
-            yield Difference("I5", f"organization {org_id} on shard {shard}, money store against books", booked, found)
-
-
-def _held(shard: int) -> Iterator[Difference]:
-    for org_id, held_nanos, holds in live.read_holds(shard=shard):
-        total_nanos = sum(hold.amount_nanos for hold in holds)
-        if held_nanos != total_nanos:
-            yield Difference("I6", f"organization {org_id} on shard {shard}, held against its holds", total_nanos, held_nanos)
-        for hold in holds:
-            if hold.overdue_ms > HOLD_OVERDUE_MAX_MS:
-                yield Difference("I6", f"hold {hold.event_id} of organization {org_id} is past its deadline", 0, hold.overdue_ms, "ms")
+                yield Difference("I3", f"{subject}, {name}", int(expected), int(found), unit, org_ids=(org_id,))
 
 
 def _rows(query: str, values: Any = None) -> list[tuple[Any, ...]]:

@@ -8,10 +8,10 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from billing import limits, live
 from billing.authorizer.periods import periods_at
-from billing.books import settlement
+from billing.books import dead_letters, settlement
 from billing.books.settlement import Settled
 from billing.books.shard_lock import hold_shard
-from billing.models import Account, UsageRollup
+from billing.models import Account, AdmissionFreeze, UsageRollup
 
 WAIT_S = 30.0
 
@@ -51,7 +51,12 @@ def read_balance_seed(*, org_id: int) -> live.BalanceSeed:
 
 
 def _balances(shard: int) -> list[live.BalanceSeed]:
-    return _seeds(Account.objects.filter(shard=shard, org__isnull=False))
+    refused, _ = dead_letters.unposted_nanos(shard)
+    frozen = set(AdmissionFreeze.objects.filter(lifted_at=None, organization__shard=shard).values_list("organization_id", flat=True))
+    return [
+        seed._replace(unposted_nanos=refused[seed.org_id], is_frozen=seed.org_id in frozen)
+        for seed in _seeds(Account.objects.filter(shard=shard, org__isnull=False))
+    ]
 
 
 def _seeds(accounts: QuerySet[Account]) -> list[live.BalanceSeed]:
@@ -74,4 +79,10 @@ def _key_seeds(shard: int) -> list[live.KeySeed]:
             in_month=Sum("amount_nanos", filter=Q(hour__gte=periods.month_start), default=0),
         )
     }
-    return [live.KeySeed(limits.scope_of(key), *spent.get(key.pk, [0, 0, 0, 0])) for key in keys]
+    _, refused = dead_letters.unposted_nanos(shard)
+    return [
+        # What the books refused counts as long ago: of which period it is, only the refused bytes could tell.
+        live.KeySeed(limits.scope_of(key), ever + refused[key.pk], in_day, in_week, in_month)
+        for key in keys
+        for ever, in_day, in_week, in_month in [spent.get(key.pk, [0, 0, 0, 0])]
+    ]

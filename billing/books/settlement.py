@@ -166,6 +166,9 @@ def _draw_batch_id() -> int:
 
 
 def _bury(shard: int, entry: live.StreamEntry, reason: str) -> live.Ack:
-    dead_letters.bury(shard=shard, src=entry.src, event=entry.event, reason=reason)
+    is_first = dead_letters.bury(shard=shard, entry=entry, reason=reason)
     _log.error("stream entry %s of shard %s cannot be booked: %s", entry.src, shard, reason)
-    return live.Ack(stream_id=entry.stream_id, org_id=0, key_id=0, amount_nanos=0, refund_nanos=0)
+    if is_first:
+        return live.Ack(stream_id=entry.stream_id, org_id=0, key_id=0, amount_nanos=0, refund_nanos=0)
+    amount_nanos = entry.amount_nanos
+    return live.Ack(entry.stream_id, entry.org_id, entry.key_id, amount_nanos=amount_nanos, refund_nanos=amount_nanos)

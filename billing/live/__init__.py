@@ -4,7 +4,7 @@ The data plane's side is ``billing/authorizer/holds.py``; both run the same scri
 All amounts are nanos (1e-9 USD). Every function raises MoneyStoreDown when the store cannot be asked.
 """
 
-from billing.live.balances import BalanceSeed, LiveBalance, apply_credit, read_balance, resync_balance
+from billing.live.balances import BalanceSeed, LiveBalance, apply_credit, put_frozen, read_balance, resync_balance, return_charge
 from billing.live.epochs import ServerRestarted, begin_epoch, close_epoch, epoch_is_current, shards_with_stale_epochs
 from billing.live.holds import LiveHold, OrganizationHolds, read_holds, reap_expired, shards_with_holds
 from billing.live.key_scopes import KeyScope, KeySeed, LiveKeyUsage, put_key_scope, read_key_usage
@@ -29,6 +29,7 @@ __all__ = [
     "begin_epoch",
     "close_epoch",
     "epoch_is_current",
+    "put_frozen",
     "put_key_scope",
     "read_balance",
     "read_batch",
@@ -36,6 +37,7 @@ __all__ = [
     "read_key_usage",
     "reap_expired",
     "resync_balance",
+    "return_charge",
     "shards_with_entries",
     "shards_with_holds",
     "shards_with_stale_epochs",

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple, cast
 
 from billing.authorizer.keys import shard_keys
-from billing.authorizer.scripts import CREDIT, PUT_BALANCE
+from billing.authorizer.scripts import CREDIT, PUT_BALANCE, PUT_FROZEN, RETURN_CHARGE
 from billing.live.store import asks_store, run, store
 
 
@@ -22,6 +22,8 @@ class BalanceSeed(NamedTuple):
     org_id: int
     balance_nanos: int  # credits − debits
     seq: int
+    unposted_nanos: int = 0  # charged by entries that the books refused and nobody has dealt with
+    is_frozen: bool = False
 
 
 @asks_store
@@ -53,3 +55,20 @@ def resync_balance(*, shard: int, seed: BalanceSeed) -> bool:
     keys = shard_keys(shard)
     args: list[str | bytes | int] = ["", "", "resync", seed.balance_nanos, seed.seq, f"b:{seed.org_id}"]
     return bool(run(PUT_BALANCE, [keys.epoch, f"{keys.balance}{seed.org_id}", keys.known], args) == b"OK")
+
+
+@asks_store
+def put_frozen(*, org_id: int, shard: int, is_frozen: bool) -> bool:
+    """Refuse an organization's new requests, or admit them again. False when no balance is loaded yet: repeat it.
+
+    Raises: EpochClosed.
+    """
+    keys = shard_keys(shard)
+    return bool(run(PUT_FROZEN, [keys.epoch, f"{keys.balance}{org_id}"], ["", int(is_frozen)]) == b"OK")
+
+
+@asks_store
+def return_charge(*, org_id: int, key_id: int, shard: int, event_hex: str, amount_nanos: int) -> None:
+    """Give back a charge that the books refused for good. Not repeatable. Raises: EpochClosed."""
+    keys = shard_keys(shard)
+    run(RETURN_CHARGE, [keys.epoch, f"{keys.balance}{org_id}", f"{keys.scope}{key_id}"], ["", event_hex, amount_nanos])

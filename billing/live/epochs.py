@@ -60,7 +60,10 @@ def begin_epoch(*, shard: int, balances: Iterable[BalanceSeed], key_scopes: Iter
     now = periods_at(int(store().time()[0]))
     pipe = store().pipeline(transaction=False)
     for seed in balances:
-        fields = {"avail": seed.balance_nanos, "held": 0, "unposted": 0, "seq": seed.seq}
+        unposted = seed.unposted_nanos
+        fields = {"avail": seed.balance_nanos - unposted, "held": 0, "unposted": unposted, "seq": seed.seq}
+        if seed.is_frozen:
+            fields["frozen"] = 1
         pipe.hset(f"{keys.balance}{seed.org_id}", mapping=fields)
         pipe.sadd(keys.known, f"b:{seed.org_id}")
     for key in key_scopes:

@@ -32,7 +32,7 @@ class LiveHold(NamedTuple):
 
 
 class OrganizationHolds(NamedTuple):
-    """An organization's held sum and the holds that make it up, read in one step."""
+    """An organization's held sum and the holds that make it up, read in one step. Holds that cannot be read are left out."""
 
     org_id: int
     held_nanos: int
@@ -46,9 +46,13 @@ class _Stored(NamedTuple):
     context: bytes
 
     @classmethod
-    def parse(cls, value: bytes) -> "_Stored":
-        held, spent, scopes, context = value.split(b" ", 3)
-        return cls(int(held), int(spent), scopes.decode(), context)
+    def parse(cls, value: bytes) -> "_Stored | None":
+        """Return the hold, or None when it cannot be read: then only a rebuild of the shard gives its money back."""
+        try:
+            held, spent, scopes, context = value.split(b" ", 3)
+            return cls(int(held), int(spent), scopes.decode(), context)
+        except ValueError:
+            return None
 
     @property
     def scope_ids(self) -> tuple[int, ...]:
@@ -69,7 +73,8 @@ def read_holds(*, shard: int) -> list[OrganizationHolds]:
         pipe.hget(f"{keys.balance}{org_id}", "held")
         pipe.hgetall(f"{keys.holds}{org_id}")
         held, stored = pipe.execute()
-        holds = (_live_hold(org_id, event.decode(), _Stored.parse(value), deadlines, now_ms) for event, value in stored.items())
+        readable = ((event.decode(), _Stored.parse(value)) for event, value in stored.items())
+        holds = (_live_hold(org_id, event, hold, deadlines, now_ms) for event, hold in readable if hold is not None)
         organizations.append(OrganizationHolds(int(org_id), int(held or 0), tuple(holds)))
     return organizations
 
@@ -110,6 +115,10 @@ def _reap(shard: int, member: str, value: bytes | None, now_ms: int) -> bool:
     org_id, _, event = member.partition(":")
     # A deadline without a hold is cleared away by the script.
     hold = _Stored.parse(value or b"0 0 0 ")
+    if hold is None:
+        # Its money stays held, which the invariants report, and those behind it are reaped.
+        logger.error("hold_unreadable shard=%s org=%s event=%s remedy=rebuild_balances", shard, org_id, event)
+        return False
     json = msgspec.json.encode(_expired_event(shard, int(org_id), event, hold, now_ms)) if value else b""
     args: list[str | bytes | int] = ["", org_id, event, hold.spent, hold.scopes, json, hold.held, hold.held - hold.spent, value or b""]
     try:

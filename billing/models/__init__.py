@@ -2,13 +2,17 @@
 
 from billing.models.ledger import Account, Transfer
 from billing.models.outbox import BalanceChange, SettlementDeadLetter
+from billing.models.proof import AdmissionFreeze, Incident, InvariantRun
 from billing.models.purchases import Dispute, LowBalance, Notice, PaymentProfile, Purchase, PurchaseKind, PurchaseState, Refund, StripeEvent
 from billing.models.usage import UsageBatch, UsageEvent, UsageRollup
 
 __all__ = [
     "Account",
+    "AdmissionFreeze",
     "BalanceChange",
     "Dispute",
+    "Incident",
+    "InvariantRun",
     "LowBalance",
     "Notice",
     "PaymentProfile",

@@ -35,15 +35,20 @@ class BalanceChange(models.Model):
 
 
 class SettlementDeadLetter(models.Model):
-    """A stream entry that the books refused, with its bytes. Its money stays in the live balance's ``unposted``."""
+    """A stream entry that the books refused, with its bytes. Its money stays in the live balance's ``unposted`` until it is dealt with."""
 
     shard = models.SmallIntegerField()
     src = models.TextField(unique=True, help_text="<epoch>:<stream id>.")
+    event_hex = models.CharField(max_length=64, blank=True, default="", help_text="The event's id.")
+    org_id = models.BigIntegerField(default=0, help_text="Whose live balance was charged, as the entry says it.")
+    key_id = models.BigIntegerField(default=0)
+    amount_nanos = models.BigIntegerField(default=0, help_text="What the money store had charged, nanos (1e-9 USD).")
     event = models.BinaryField(help_text="The entry as it was read.")
     reason = models.TextField()
     created_at = models.DateTimeField(auto_now_add=True)
     resolved_at = models.DateTimeField(null=True, blank=True, help_text="When an operator had dealt with it; null is open.")
     resolved_by = models.CharField(max_length=254, blank=True, default="", help_text="The operator's e-mail.")
+    returned_at = models.DateTimeField(null=True, blank=True, help_text="When the charge was given back to the live balance.")
 
     def __str__(self) -> str:
         return f"{self.src} on shard {self.shard}: {self.reason}"

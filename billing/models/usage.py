@@ -107,5 +107,8 @@ class UsageRollup(models.Model):
     input_tokens = models.BigIntegerField()
     output_tokens = models.BigIntegerField()
 
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [models.Index(fields=["hour"], name="billing_usagerollup_by_hour")]
+
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}:00 organization {self.org_id} {self.model}: {self.amount_nanos} n$"

@@ -12,6 +12,7 @@ ApiError
 ├── NoEndpoint            404 or 503  with ``availability`` (code, retryable, excluded_by)
 ├── ProviderFailed        502, 503, 429, 4xx  the upstream's reason, labelled with its provider
 └── Unavailable           503  ours; always with Retry-After
+    └── AccountFrozen     503  the books are in doubt about the account's balance
 
 Shape: ``{"error": {"code": int, "message": str, "metadata": {...}}}``. ``metadata`` always has ``error_type`` (stable word), ``source``
 (gateway, provider, key, account), ``retryable`` and, where a person can do something, ``remedy_hint``.
@@ -155,6 +156,13 @@ class Unavailable(ApiError):
     status = 503
     error_type = "server"
     retryable = True
+
+
+class AccountFrozen(Unavailable):
+    """The account starts nothing new until an operator has looked at its balance."""
+
+    error_type = "account_frozen"
+    source = "account"
 
 
 def availability(code: str, *, retryable: bool, models: tuple[str, ...], **extra: Any) -> dict[str, Any]:

@@ -4,15 +4,17 @@ from collections.abc import Iterator, Sequence
 
 from accounts.types import InvalidKey, KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyStoreDown
-from billing.authorizer.holds import AmountOutOfRange, HoldContext, Holds, InsufficientCredit
+from billing.authorizer.holds import AdmissionFrozen, AmountOutOfRange, HoldContext, Holds, InsufficientCredit
 from billing.money import usd_text
 from gateway.dialects.base import ChatRequest
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
-from gateway.relay.errors import BadRequest, OutOfCredit, Unauthorized, Unavailable
+from gateway.relay.errors import AccountFrozen, BadRequest, OutOfCredit, Unauthorized, Unavailable
 from gateway.relay.estimate import HoldPlan, plan_hold
 from gateway.relay.generation import Generation
 from gateway.relay.settlement import USER_MAX
+
+_FROZEN_RETRY_S = 60.0
 
 
 class _Unaffordable(Exception):
@@ -83,6 +85,13 @@ class Cashier:
             raise refused_hold(error.refusal, need_nanos=error.need_nanos, public_url=self._config.public_url) from error
         except AmountOutOfRange as error:
             raise endless_answer() from error
+        except AdmissionFrozen as error:
+            raise AccountFrozen(
+                "New requests of this account are paused: a check found its balance in doubt, and we are looking into it."
+                " Nothing was charged.",
+                retry_after_s=_FROZEN_RETRY_S,
+                remedy=f"Running requests go on. You need not do anything; what happens is told at {self._config.public_url}/dashboard.",
+            ) from error
         except InvalidKey as error:
             raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from error
         except KeyDisabled as error:

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from billing import live
-from billing.books import charges, invariants, settlement
+from billing.books import charges, dead_letters, invariants, rebuild, settlement
 from billing.models import SettlementDeadLetter, UsageEvent
 from tests.billing import plane
 from tests.billing.conftest import USD
@@ -193,3 +193,39 @@ def test_an_entry_whose_charge_differs_from_its_event_is_dead_lettered(make_orga
 
     assert settlement.settle_shard(shard=7).dead_lettered == 1
     assert SettlementDeadLetter.objects.get().reason.startswith("the entry charged")
+
+
+def _refused(organization, amount_nanos=30):
+    """Settle a request whose event the books refuse."""
+    event = plane.msgspec.structs.replace(plane.make_event(organization, amount_nanos), http_status=2**17)
+    plane.reserve(organization, event.event_id, amount_nanos)
+    plane.settle(event)
+    settlement.settle_shard(shard=7)
+    return event
+
+
+def test_the_charge_of_a_dead_letter_survives_a_rebuild_and_a_spool_that_sends_it_again(make_organization):
+    organization = make_organization(100)
+    event = _refused(organization)
+
+    for _ in range(2):
+        rebuild.rebuild_shard(shard=7)
+        plane.put_key(7)
+        assert live.read_balance(org_id=organization.pk, shard=7) == (70, 0, 30, 1)
+        assert plane.settle(event, late=True) == "LATE"
+        settlement.settle_shard(shard=7)
+        assert live.read_balance(org_id=organization.pk, shard=7) == (70, 0, 30, 1)
+
+    assert {one.invariant for one in invariants.verify(shards=[7])} == {"I8"}
+
+
+def test_dealing_with_a_dead_letter_gives_its_charge_back_once(make_organization):
+    organization = make_organization(100)
+    _refused(organization)
+    letters = SettlementDeadLetter.objects.all()
+
+    assert dead_letters.resolve(letters=letters, by=None) == 1
+    assert dead_letters.resolve(letters=letters, by=None) == 0
+
+    assert live.read_balance(org_id=organization.pk, shard=7) == (100, 0, 0, 1)
+    assert invariants.verify(shards=[7]) == []

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from accounts import api_keys
+from billing.proof import freezes
 
 
 def error_of(answer):
@@ -147,6 +148,20 @@ def test_no_credit_is_a_402_even_for_a_cent(new_customer):
 
     assert answer.status_code == 402
     assert error_of(answer)["metadata"]["available_usd"] == "0"
+
+
+def test_an_account_whose_balance_is_in_doubt_is_told_so_and_when_to_come_back(new_customer):
+    customer = new_customer()
+    freezes.freeze(org_ids=[customer.organization.pk], reason="test")
+
+    answer = customer.post()
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "60"
+    error = error_of(answer)
+    assert error["metadata"]["error_type"] == "account_frozen"
+    assert (error["metadata"]["source"], error["metadata"]["retryable"]) == ("account", True)
+    assert "Nothing was charged" in error["message"]
 
 
 def test_refusals_leave_no_receipt_and_no_hold(customer):
