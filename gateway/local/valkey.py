@@ -16,6 +16,9 @@ from gateway.local.processes import choose_port, is_running, spawn
 _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 30.0
 _ATTEMPTS = 4
+# The wheel's server has no allocator of its own, and scripts make many small objects: with longer lists of free ones in glibc's
+# thread cache a script of our kind takes a third less time. Another C library ignores it.
+_MALLOC = "glibc.malloc.tcache_count=4096"
 
 # Live balances and usage events: everything on disk within a second, nothing ever evicted.
 MONEY = {"appendonly": "yes", "appendfsync": "everysec", "save": '""', "maxmemory-policy": "noeviction"}
@@ -98,7 +101,12 @@ class Valkey:
             "requirepass": password,
             **self._options,
         }
-        child = spawn([binary, "-"], env={"PATH": "/usr/bin:/bin", "TZ": "UTC"}, stdin=subprocess.PIPE, death_signal=death_signal)
+        child = spawn(
+            [binary, "-"],
+            env={"PATH": "/usr/bin:/bin", "TZ": "UTC", "GLIBC_TUNABLES": _MALLOC},
+            stdin=subprocess.PIPE,
+            death_signal=death_signal,
+        )
         if child.stdin is not None:  # by standard input: a command line can be read by every user of the machine
             with suppress(BrokenPipeError), child.stdin as config:
                 config.write("".join(f"{name} {value}\n" for name, value in lines.items()).encode())
