@@ -15,14 +15,14 @@ _DIALECTS: Final[dict[str, Dialect]] = {
     "anthropic": "messages",
     "gemini": "gemini",
     "openai-responses": "responses",
+    "cohere": "cohere",
+    "voyage": "voyage",
+    "jina": "jina",
+    "elevenlabs": "elevenlabs",
+    "deepgram": "deepgram",
 }
-PROTOCOL_OF: Final[dict[Dialect, str]] = {
-    "chat_completions": "openai",
-    "messages": "anthropic",
-    "gemini": "gemini",
-    "responses": "openai-responses",
-}
-_AUTHS: Final = ("bearer", "x-api-key", "query-key", "api-key", "none")
+PROTOCOL_OF: Final[dict[Dialect, str]] = {dialect: protocol for protocol, dialect in _DIALECTS.items() if protocol != "azure-openai"}
+_AUTHS: Final = ("bearer", "x-api-key", "query-key", "api-key", "token", "xi-api-key", "none")
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _FORMAT: Final = 4  # of snapshots; grows when one made from unchanged rows says more than before, so that it is published again
 OWN: Final = "own"  # kind of the operator's own servers: never simulated

@@ -198,4 +198,5 @@ def add_provider(
 
 
 def _auth(dialect: Dialect) -> str:
-    return {"messages": "x-api-key", "gemini": "query-key"}.get(dialect, "bearer")
+    own = {"messages": "x-api-key", "gemini": "query-key", "elevenlabs": "xi-api-key", "deepgram": "token"}
+    return own.get(dialect, "bearer")

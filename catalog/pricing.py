@@ -49,15 +49,18 @@ TOKEN_METERS: Final = PROMPT_METERS + COMPLETION_METERS
 UNIT_METERS: Final = ("requests", "searches", "seconds", "characters", "pages", "images")
 _METERS: Final = TOKEN_METERS + UNIT_METERS
 _counts_of: Final = attrgetter(*_METERS)
+_NO_UNITS: Final[Mapping[str, int]] = {}
 
 # What must have a rate before an endpoint may be sold: one of the sets, by the model's type.
 _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "chat": (("input_tokens", "output_tokens"),),
     "embedding": (("input_tokens",),),
     "rerank": (("searches",), ("input_tokens",)),
-    "image": (("images",), ("image_output_tokens",), ("output_tokens",)),
+    # Text tokens alone do not tell what a picture or an hour of sound costs.
+    "image": (("images",), ("image_output_tokens",)),
     "speech": (("characters",), ("audio_output_tokens",), ("output_tokens",)),
-    "transcription": (("seconds",), ("audio_input_tokens",), ("input_tokens",)),
+    "transcription": (("seconds",), ("audio_input_tokens",)),
+    "moderation": (("input_tokens",),),
 }
 
 
@@ -173,7 +176,16 @@ def cost(card: RateCard, usage: Usage, *, service_tier: str = "", at: dt.datetim
 
 def is_priced(card: RateCard, model_type: str = "chat") -> bool:
     """Return whether a model of this type can be sold at this card: what it always uses has a rate (0 included)."""
-    return any(all(meter in card.rates for meter in needs) for needs in _NEEDS[model_type])
+    return bool(sold_meters(card, model_type))
+
+
+def sold_meters(card: RateCard, model_type: str) -> tuple[str, ...]:
+    """Return the meters by which this card sells a model of this type, the first set that has rates; empty: it cannot be sold.
+
+    What is free by every price that is known is free by any unit.
+    """
+    found = next((needs for needs in _NEEDS[model_type] if all(meter in card.rates for meter in needs)), ())
+    return found or (() if any(card.rates.values()) else tuple(card.rates))
 
 
 def _dearest(rates: Mapping[str, int], meters: Collection[str]) -> int:
@@ -219,7 +231,7 @@ class _Dearest(NamedTuple):
     input_picos: int
     output_picos: int
     request_picos: int
-    search_picos: int
+    rates: Mapping[str, int]  # all of them, for units
 
 
 _Kind = tuple[str, bool, bool, bool]
@@ -240,7 +252,7 @@ def _find_dearest(card: RateCard, kind: _Kind) -> tuple[_Dearest, ...]:
         service_tier, audio, images, cache_writes_1h = kind
         inputs, outputs = _possible_meters(audio=audio, images=images, cache_writes_1h=cache_writes_1h)
         rows = known[1][kind] = tuple(
-            _Dearest(edge, _dearest(rates, inputs), _dearest(rates, outputs), rates.get("requests", 0), rates.get("searches", 0))
+            _Dearest(edge, _dearest(rates, inputs), _dearest(rates, outputs), rates.get("requests", 0), rates)
             for one in _cards(card, service_tier)
             for edge, rates in _rate_sets(one)
         )
@@ -257,9 +269,10 @@ def upper_bound(
     images: bool = True,
     cache_writes_1h: bool = True,
     requests: int = 1,
-    searches_max: int = 0,
+    units_max: Mapping[str, int] = _NO_UNITS,
 ) -> int:
-    """Return the most, in picos, that a request of at most so many tokens can cost: every token at the dearest rate it could get.
+    """Return the most, in picos, that a request of at most so many tokens and units can cost: every token at the dearest rate it could
+    get. ``units_max`` maps a unit's meter (searches, images, …) to the most of it; what has no rate adds nothing.
 
     ``service_tier`` is the one asked for ('auto': any). The flags say what the request can involve at all; leaving them on is always safe,
     and dearer: audio is often ten times as dear as text.
@@ -267,11 +280,11 @@ def upper_bound(
     dearest = 0
     # Clients write what they like here; only names that the card knows may take room among what is worked out.
     tier = service_tier if service_tier == "auto" or service_tier in card.service_tiers else ""
-    for edge, input_picos, output_picos, request_picos, search_picos in _find_dearest(card, (tier, audio, images, cache_writes_1h)):
+    for edge, input_picos, output_picos, request_picos, rates in _find_dearest(card, (tier, audio, images, cache_writes_1h)):
         if prompt_tokens_max > edge:
-            picos = (
-                input_picos * prompt_tokens_max + output_picos * output_tokens_max + request_picos * requests + search_picos * searches_max
-            )
+            picos = input_picos * prompt_tokens_max + output_picos * output_tokens_max + request_picos * requests
+            for meter, most in units_max.items():
+                picos += rates.get(meter, 0) * most
             dearest = max(dearest, picos)
     return dearest
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import msgspec
 
-Dialect = Literal["chat_completions", "messages", "gemini", "responses"]
-ModelType = Literal["chat", "embedding", "image", "speech", "transcription", "rerank"]
+Dialect = Literal["chat_completions", "messages", "gemini", "responses", "cohere", "voyage", "jina", "elevenlabs", "deepgram"]
+ModelType = Literal["chat", "embedding", "image", "speech", "transcription", "rerank", "moderation"]
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

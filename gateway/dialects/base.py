@@ -57,6 +57,15 @@ class InvalidRequest(Exception):
         self.param = param
 
 
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that came with a request. ``format`` is its kind in a word (wav, mp3, …), for providers that want to be told."""
+
+    data: bytes
+    name: str
+    format: str
+    content_type: str
+
+
 class ChatRequest(msgspec.Struct, kw_only=True):
     """A chat request as the router sees it. ``body`` is the parsed JSON as it was sent, unknown fields included; treat it as read-only.
 
@@ -93,6 +102,12 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     native_dialect: str = ""
     opaque: str = ""
     beta: str = ""  # features of a format that the client opted into by header (anthropic-beta)
+    # Of a request that is no chat: meter → the most of it that can be billed, and what is taken for it when the provider does not say;
+    # the most tokens that the answer can have.
+    units_max: dict[str, int] = {}
+    units_likely: dict[str, int] = {}
+    answer_tokens_max: int = 0
+    upload: Upload | None = None
 
 
 class UpstreamCall(msgspec.Struct, frozen=True, kw_only=True):

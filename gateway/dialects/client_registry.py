@@ -5,6 +5,7 @@ from gateway.dialects.client import ClientDialect
 from gateway.dialects.completions_client import CompletionsClient
 from gateway.dialects.embeddings_client import EmbeddingsClient
 from gateway.dialects.messages_client import MessagesClient
+from gateway.dialects.rerank_client import RerankClient
 from gateway.dialects.responses_client import ResponsesClient
 
 MESSAGES = MessagesClient()
@@ -14,5 +15,6 @@ CLIENT_DIALECTS: dict[str, ClientDialect] = {
     "/api/v1/completions": CompletionsClient(),
     "/api/v1/embeddings": EmbeddingsClient(),
     "/api/v1/messages": MESSAGES,
+    "/api/v1/rerank": RerankClient(),
     "/api/v1/responses": ResponsesClient(),
 }

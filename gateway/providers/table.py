@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from catalog.types import ProviderSpec
+from catalog.types import ModelType, ProviderSpec
 
 ReasoningStyle = Literal["effort", "thinking_type", "enable_thinking", "object", "none"]
 
@@ -71,6 +71,23 @@ QUIRKS: dict[str, Quirks] = {
     "cohere": Quirks(user_field=False),
     "ai21": Quirks(reasoning="none", user_field=False),
 }
+
+
+# Hosts whose own format for a type of model is none that is spoken here, whatever their chats speak.
+_LACKS: dict[str, frozenset[ModelType]] = {
+    "alibaba": frozenset({"image", "speech", "transcription", "rerank"}),  # DashScope's own, beside its compatible mode
+    "minimax": frozenset({"image", "speech"}),  # /t2a_v2, /image_generation
+    "nvidia": frozenset({"image"}),  # a path of its own for each model
+    "fireworks": frozenset({"image"}),  # workflows
+    "cloudflare": frozenset({"image", "speech", "transcription", "rerank"}),  # /ai/run
+    "meta": frozenset({"image"}),
+}
+_NOTHING: frozenset[ModelType] = frozenset()
+
+
+def lacks_of(slug: str) -> frozenset[ModelType]:
+    """Return the types of model that provider ``slug`` cannot be asked for although it speaks a dialect that has them."""
+    return _LACKS.get(slug, _NOTHING)
 
 
 def quirks_of(slug: str) -> Quirks:

@@ -1,5 +1,6 @@
 """Answers that come as a whole: try endpoints until one answers, price, settle, send."""
 
+from catalog.types import Usage
 from gateway.dialects.base import Answer, BadAnswer, InvalidRequest, UpstreamFault
 from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, fault_from_refusal, may_try_next, prepare_call
 from gateway.relay.catalog import Candidate
@@ -9,10 +10,11 @@ from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
 from gateway.relay.outcomes import calls_of
-from gateway.relay.settlement import Settler, estimate_usage
+from gateway.relay.settlement import Settler, estimate_usage, unit_usage
 from gateway.relay.upstream import UpstreamClient, UpstreamDown
 
 _OK = 200
+_TOKENS_ONLY = frozenset({"chat", "embedding"})  # kinds that are billed by what is reported, whatever that is
 
 
 class AnswerRelay:
@@ -30,7 +32,7 @@ class AnswerRelay:
         answer = await self._first_answer(generation)
         outcome = generation.outcome
         outcome.status = "ok"
-        outcome.usage = answer.usage or estimate_usage(generation, answer.output_chars)
+        outcome.usage = self._usage(generation, answer)
         outcome.finish_reason = answer.finish_reason or ""
         outcome.native_finish_reason = answer.native_finish_reason or ""
         outcome.upstream_id = answer.upstream_id
@@ -50,6 +52,13 @@ class AnswerRelay:
         body = dialect.encode_answer(answer.body, generation.request, answer_head(generation, candidate), closing)
         exchange.extra_headers.extend(candidate.headers)
         await exchange.respond(_OK, body)
+
+    @staticmethod
+    def _usage(generation: Generation, answer: Answer) -> Usage:
+        candidate, request = generation.candidate, generation.request
+        if request.kind in _TOKENS_ONLY or candidate is None:
+            return answer.usage or estimate_usage(generation, answer.output_chars)
+        return unit_usage(request, candidate.endpoint.price, answer.usage)
 
     async def _first_answer(self, generation: Generation) -> Answer:
         faults: list[tuple[Candidate, UpstreamFault]] = []

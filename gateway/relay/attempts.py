@@ -43,7 +43,7 @@ class Call(msgspec.Struct, frozen=True):
 def prepare_call(generation: Generation, candidate: Candidate) -> Call:
     """Return what is sent to the candidate, in its dialect. Raises: InvalidRequest for what that dialect cannot express."""
     spec, host = candidate.host.spec, candidate.host
-    dialect = dialect_for(spec.dialect, generation.request.kind)
+    dialect = dialect_for(spec.dialect, generation.request.kind, simulated=host.simulated)
     plan, request = generation.plan, generation.request
     if request.opaque and spec.dialect != request.native_dialect:
         raise InvalidRequest(f"{request.opaque} can only be sent to providers that speak the same wire format.", request.opaque)

@@ -7,11 +7,14 @@ import msgspec
 from accounts.secrets import Sealer
 from catalog.listings import Listings
 from catalog.pricing import blended_picos, is_priced
-from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, Snapshot
-from gateway.providers.table import standing_headers
+from catalog.types import EndpointSpec, ModelSpec, ModelType, ProviderSpec, Snapshot
+from gateway.dialects.registry import find_dialect
+from gateway.providers.table import lacks_of, standing_headers
 from gateway.relay.config import RelayConfig
 from gateway.relay.families import latest_aliases
 
+# What stands in a provider's own address between its name and the paths of its dialect; the simulator tells formats apart by it.
+_SIMULATED_VERSIONS = {"gemini": "v1beta", "cohere": "v2", "voyage": "voyage/v1"}
 _SORTING_SUFFIXES = ("nitro", "floor", "exacto")
 _TRAFFIC_SUFFIXES = (*_SORTING_SUFFIXES, "online")
 
@@ -25,6 +28,12 @@ class Host:
     credential: str
     simulated: bool
     headers: dict[str, str] = field(default_factory=dict)  # for every call, beside those that authenticate
+
+    def can_answer(self, kind: ModelType) -> bool:
+        """Whether there is a dialect in which it can be asked for models of this type."""
+        if self.simulated:
+            return find_dialect(self.spec.dialect, kind, simulated=True) is not None
+        return find_dialect(self.spec.dialect, kind) is not None and kind not in lacks_of(self.spec.slug)
 
     @property
     def is_public_only(self) -> bool:
@@ -57,7 +66,7 @@ def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | Non
     if spec.mode == "simulated":
         if not config.simulator_url:
             return None
-        version = "v1beta" if spec.dialect == "gemini" else "v1"
+        version = _SIMULATED_VERSIONS.get(spec.dialect, "v1")
         return Host(spec, f"{config.simulator_url}/p/{spec.slug}/{version}", "", simulated=True)
     if spec.sealed_credentials:
         credential = sealer.open_sealed(spec.sealed_credentials[0])
@@ -93,7 +102,7 @@ class CatalogView:
             endpoint = self.snapshot.endpoints[endpoint_id]
             host = self.hosts.get(endpoint.provider)
             # What has no price is never served: a bound of zero would let anyone use it without limit.
-            if host is not None and is_priced(endpoint.price, model.type):
+            if host is not None and is_priced(endpoint.price, model.type) and host.can_answer(model.type):
                 found.append(Candidate(endpoint, host, blended_picos(endpoint.price), is_at_cost=endpoint.price == endpoint.cost))
         found.sort(key=lambda one: (one.host.spec.is_last_resort, one.blended_picos, one.endpoint.id))
         return tuple(found)

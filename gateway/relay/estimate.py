@@ -18,6 +18,8 @@ _TOKENS_PER_FILE = 120_000
 _TOKENS_OVERHEAD = 256  # chat template
 _TOKENS_TOOLS = 768  # the preamble that tells a model how to call tools
 _TOKENS_PER_MESSAGE = 8  # what a chat template puts around each message
+_TOKENS_PER_SECOND = 50  # of sound to be written down; Gemini counts 32, OpenAI fewer
+_SOUND = frozenset({"speech", "transcription"})
 # What such parts and the words around a message are on average.
 _IMAGE_TOKENS, _FILE_TOKENS, _AUDIO_TOKENS, _MESSAGE_TOKENS = 1_600, 3_000, 1_000, 4
 _CHARS_PER_TOKEN = 4  # what a token is on average, for estimates; never for bounds
@@ -38,8 +40,8 @@ class HoldPlan(msgspec.Struct, frozen=True):
 
 def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
     """Return a bound of the prompt's tokens at this endpoint."""
-    # Each input of an embedding has the whole window to itself.
-    windows = request.message_count if request.kind == "embedding" else 1
+    # Each input of an embedding, and each document of a ranking, has the whole window to itself.
+    windows = request.message_count if request.kind in ("embedding", "rerank") else 1
     if endpoint.context_length and (request.audio_parts or request.video_parts or request.file_parts or has_odd_media(request)):
         return windows * endpoint.context_length  # an hour of film is a million tokens, and its address tells nothing
     bound = (
@@ -49,6 +51,7 @@ def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
         + request.file_parts * _TOKENS_PER_FILE
         + request.message_count * _TOKENS_PER_MESSAGE
         + (_TOKENS_TOOLS if request.body.get("tools") else 0)
+        + request.units_max.get("seconds", 0) * _TOKENS_PER_SECOND
         + _TOKENS_OVERHEAD
     )
     return min(bound, windows * endpoint.context_length) if endpoint.context_length else bound
@@ -90,8 +93,9 @@ def bound_nanos(request: ChatRequest, endpoint: EndpointSpec, *, prompt_tokens: 
         prompt_tokens_max=prompt_tokens,
         output_tokens_max=output_tokens,
         service_tier=request.service_tier,
-        audio=bool(request.audio_parts or request.video_parts or "audio" in modalities),
-        images=bool(request.image_parts or request.file_parts or "image" in modalities),
+        audio=bool(request.audio_parts or request.video_parts or "audio" in modalities or request.kind in _SOUND),
+        images=bool(request.image_parts or request.file_parts or "image" in modalities or request.kind == "image"),
+        units_max=request.units_max,
     )
     return nanos_from_picos(picos)
 
@@ -106,9 +110,10 @@ def plan_hold(request: ChatRequest, endpoint: EndpointSpec, *, default_output_to
     limit = endpoint.max_output_tokens or endpoint.context_length  # 0: unknown
     default = min(default_output_tokens, limit) if limit else default_output_tokens
     cap = None
-    if request.kind == "embedding":
-        output = 0
-    elif request.max_tokens is not None:
+    if request.kind != "chat":
+        output = min(request.answer_tokens_max, endpoint.max_output_tokens or request.answer_tokens_max)
+        return HoldPlan(bound_nanos(request, endpoint, prompt_tokens=prompt, output_tokens=output), prompt, output, output or None)
+    if request.max_tokens is not None:
         output = min(request.max_tokens, limit) if limit else request.max_tokens
     elif request.stream and not thinks_unseen(request, endpoint):
         output = default
@@ -132,7 +137,7 @@ def estimated_prompt_tokens(request: ChatRequest) -> int:
     """Return how many tokens the prompt probably has, for a client's question and where a provider reports no usage."""
     return (
         estimated_tokens(request.prompt_bytes)
-        + (0 if request.kind == "embedding" else request.message_count * _MESSAGE_TOKENS)
+        + (request.message_count * _MESSAGE_TOKENS if request.kind == "chat" else 0)
         + request.image_parts * _IMAGE_TOKENS
         + request.file_parts * _FILE_TOKENS
         + (request.audio_parts + request.video_parts) * _AUDIO_TOKENS

@@ -119,7 +119,8 @@ class ChatFlow:
             names=names,
             kind=request.kind,
             wish=wish,
-            body=request.body,
+            # Of other models the catalog lists no parameters.
+            body=request.body if request.kind in ("chat", "embedding") else {},
             max_tokens=request.max_tokens,
             health=self._health,
             rng=self._rng,

@@ -9,8 +9,9 @@ import msgspec
 from billing.authorizer.holds import Holds
 from billing.money import nanos_from_picos
 from billing.types import UsageEvent
-from catalog.pricing import PROMPT_METERS, Cost, UnpricedMeter, cost
-from catalog.types import EndpointSpec, ModelType, RateCard, Usage
+from catalog.pricing import PROMPT_METERS, TOKEN_METERS, Cost, UnpricedMeter, cost, rate_of, sold_meters
+from catalog.types import METERS, EndpointSpec, ModelType, RateCard, Usage
+from gateway.dialects.base import ChatRequest
 from gateway.dialects.client import Closing
 from gateway.relay.catalog import Candidate
 from gateway.relay.estimate import estimated_prompt_tokens, estimated_tokens
@@ -19,6 +20,8 @@ from gateway.relay.generation import Generation, Outcome
 USER_MAX = 256  # what a receipt keeps of the caller's own name for an end user
 _log = logging.getLogger(__name__)
 _NOTHING = Usage(requests=0)
+_NO_REPORT = Usage()
+_COUNTED = frozenset({"characters"})  # known exactly before a provider says anything
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -39,7 +42,7 @@ class Bill(msgspec.Struct, frozen=True):
 def is_free_of_charge(outcome: Outcome, usage: Usage, kind: ModelType = "chat") -> bool:
     """A request that ended in an error, or gave neither an output token nor a finish reason, costs the customer nothing.
 
-    Embeddings have neither by nature; an answer that has vectors is a success.
+    Embeddings, rankings, pictures and transcripts have neither by nature; an answer that has them is a success.
     """
     if outcome.status == "error" or outcome.finish_reason == "error":
         return True
@@ -53,6 +56,24 @@ def estimate_usage(generation: Generation, output_chars: int) -> Usage:
         output_tokens=estimated_tokens(output_chars),
         is_estimate=True,
     )
+
+
+def unit_usage(request: ChatRequest, card: RateCard, reported: Usage | None) -> Usage:
+    """Return what a model that is no chat is billed by: what the provider reported, as far as the card prices it.
+
+    Providers report the same work in several units (seconds and tokens, pictures and tokens), of which a card prices some. What it is sold
+    by and the report leaves out is what the request says of itself, an estimate unless it was counted exactly.
+    """
+    usage = reported or _NO_REPORT
+    needs = sold_meters(card, request.kind)
+    found = {meter: count for meter in METERS if (count := getattr(usage, meter))}
+    has_tokens = bool(usage.prompt_tokens or usage.completion_tokens)
+    lacking = [meter for meter in needs if not (has_tokens if meter in TOKEN_METERS else getattr(usage, meter))]
+    if lacking:
+        likely = request.units_likely
+        found = {**({meter: likely.get(meter, 0) for meter in lacking} if has_tokens else likely), **found}
+    priced = {meter: count for meter, count in found.items() if rate_of(card.rates, meter) is not None}
+    return Usage(**priced, is_estimate=usage.is_estimate or not _COUNTED.issuperset(lacking))
 
 
 def partial_usage(generation: Generation, reported: Usage | None, output_chars: int) -> Usage:

@@ -2,7 +2,7 @@
 
 Paths may begin with ``/p/<provider>``, which sets pace and the words of the answer:
 POST …/chat/completions and …/embeddings (OpenAI), …/messages (Anthropic), …/models/{model}:generateContent, :streamGenerateContent and
-:batchEmbedContents (Gemini);
+:batchEmbedContents (Gemini), …/rerank (Jina; Cohere below v2, Voyage below voyage/v1);
 GET …/models, /healthz, /stats. Every answer says ``x-tollway-simulated: 1``. What it can be told to do wrong: ``directives``.
 """
 
@@ -14,11 +14,12 @@ import msgspec
 from gateway.simulator.anthropic_wire import AnthropicWire
 from gateway.simulator.delivery import ClientGone, Delivery, Receive, Send, Stats
 from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, parse_directives
-from gateway.simulator.embeddings_wire import GeminiEmbeddingsWire, OpenAiEmbeddingsWire, embed
+from gateway.simulator.embeddings_wire import GeminiEmbeddingsWire, OpenAiEmbeddingsWire
 from gateway.simulator.gemini_wire import GeminiWire
 from gateway.simulator.openai_wire import OpenAiWire
 from gateway.simulator.profiles import profile_of
 from gateway.simulator.replies import PrefixCache, SimRequest, make_reply
+from gateway.simulator.rerank_wire import CohereRerankWire, JinaRerankWire, VoyageRerankWire
 from gateway.simulator.wire import BadBody, Wire, encode_json
 
 BODY_MAX_BYTES = 64 * 1024 * 1024
@@ -30,6 +31,15 @@ _JSON_HEADERS = [(b"content-type", b"application/json"), _MARK]
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), _MARK]
 _OPENAI, _ANTHROPIC, _GOOGLE = OpenAiWire(), AnthropicWire(), GeminiWire()
 _OPENAI_EMBEDDINGS, _GOOGLE_EMBEDDINGS = OpenAiEmbeddingsWire(_OPENAI), GeminiEmbeddingsWire(_GOOGLE)
+# What a path ends with → the wire format; the first that fits.
+_ENDINGS: tuple[tuple[str, Wire], ...] = (
+    ("/chat/completions", _OPENAI),
+    ("/messages", _ANTHROPIC),
+    ("/v2/rerank", CohereRerankWire(_OPENAI)),
+    ("/voyage/v1/rerank", VoyageRerankWire(_OPENAI)),
+    ("/rerank", JinaRerankWire(_OPENAI)),
+    ("/embeddings", _OPENAI_EMBEDDINGS),
+)
 _decode_json = msgspec.json.Decoder().decode
 _IMPATIENT_STATUSES = (429, 503, 529)
 
@@ -90,7 +100,10 @@ class Simulator:
             retry = [(b"retry-after", str(wait_s).encode())] if wait_s is not None else []
             await delivery.whole(status, [*_JSON_HEADERS, *retry], encode_json(wire.error(status, f"Simulated failure {status}.")))
             return
-        reply = embed(request) if request.inputs else make_reply(request, slug=slug, directives=directives, cache=self._cache)
+        if request.make is not None:
+            reply = request.make(request)
+        else:
+            reply = make_reply(request, slug=slug, directives=directives, cache=self._cache)
         if request.stream:
             await delivery.stream(
                 _STREAM_HEADERS, wire.frames(reply, request, directives=directives), wire.error_frame("Simulated error in the stream.")
@@ -122,12 +135,9 @@ class Simulator:
 
 def _route(path: str) -> tuple[Wire | None, str, bool]:
     """Return the wire format of ``path``, and for Gemini the model and whether it streams."""
-    if path.endswith("/chat/completions"):
-        return _OPENAI, "", False
-    if path.endswith("/messages"):
-        return _ANTHROPIC, "", False
-    if path.endswith("/embeddings"):
-        return _OPENAI_EMBEDDINGS, "", False
+    for ending, wire in _ENDINGS:
+        if path.endswith(ending):
+            return wire, "", False
     match = _GEMINI.search(path)
     if match and match["method"] == "batchEmbedContents":
         return _GOOGLE_EMBEDDINGS, match["model"], False

@@ -39,6 +39,7 @@ def _request(model: str, inputs: list[str], tokens: int, dimensions: Any, *, is_
         prompt_tokens=tokens,
         prompt_key=prompt.key,
         control=find_in_text(inputs[-1]),
+        make=embed,
         inputs=tuple(inputs),
         dimensions=dimensions,
         is_base64=is_base64,

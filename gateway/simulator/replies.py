@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -46,7 +47,9 @@ class SimRequest(msgspec.Struct, kw_only=True):
     stream: bool = False
     include_usage: bool = False
     control: str = ""  # the words of metadata.simulate
-    inputs: tuple[str, ...] = ()  # of an embedding; nothing else is asked then
+    make: Callable[["SimRequest"], "SimReply"] | None = None  # what answers in the place of a chat
+    inputs: tuple[str, ...] = ()  # of an embedding; query and documents of a ranking
+    top_n: int = 0
     dimensions: int = 0
     is_base64: bool = False
 
@@ -83,6 +86,7 @@ class SimUsage(msgspec.Struct, kw_only=True):
     cache_write_1h_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    searches: int = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -98,6 +102,7 @@ class SimReply(msgspec.Struct, kw_only=True):
     choices: list[SimChoice]
     usage: SimUsage
     vectors: list[list[float]] = []
+    ranking: list[tuple[int, float]] = []
     is_base64: bool = False
 
 

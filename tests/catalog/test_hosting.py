@@ -63,7 +63,7 @@ def test_a_key_that_cannot_be_opened_turns_the_provider_off_and_is_never_simulat
 
 @pytest.mark.parametrize(
     ("protocol", "dialect"),
-    [("openai", "chat_completions"), ("anthropic", "messages"), ("gemini", "gemini"), ("cohere", "chat_completions")],
+    [("openai", "chat_completions"), ("anthropic", "messages"), ("gemini", "gemini"), ("cohere", "cohere"), ("bfl", "chat_completions")],
 )
 def test_the_wire_format_decides_the_dialect(protocol: str, dialect: str) -> None:
     provider = Provider(slug="acme", kind="host", base_url="https://a.example", protocol=protocol, auth="bearer")

@@ -12,7 +12,7 @@ from gateway.relay.sse import SseDecoder, encode_data, encode_event
 from tests.gateway.dialects.conversations import CLOSING, HEAD
 
 REQUEST = ChatRequest(body={"messages": []})
-CLIENTS = [path for path in CLIENT_DIALECTS if not path.endswith("embeddings")]
+CLIENTS = [path for path, dialect in CLIENT_DIALECTS.items() if dialect.api_type == "completions"]
 
 
 def _chat():

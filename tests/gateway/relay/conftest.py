@@ -32,6 +32,7 @@ from gateway.relay.exchange import Message, Receive, Send
 from gateway.relay.plane import DataPlane
 from gateway.server import DirectProtocol
 from tests.factories.people import OrganizationFactory, UserFactory
+from tests.gateway.relay import units
 from tests.gateway.relay.recorder import Recorder
 
 PROMPT_PICOS, COMPLETION_PICOS = 2_500_000, 10_000_000  # $2.50 and $10 per million tokens
@@ -94,6 +95,7 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "openrouter": ("chat_completions", f"{simulator_url}/p/openrouter/api/v1"),
         "house-litellm": ("chat_completions", f"{simulator_url}/p/house-litellm"),
         "behind-cloudflare": ("messages", f"{simulator_url}/p/behind-cloudflare/v1/account/gateway/anthropic/v1"),
+        **{slug: (dialect, f"{simulator_url}{path}") for slug, (dialect, path) in units.HOSTS.items()},
     }
     providers = {
         slug: ProviderSpec(
@@ -162,6 +164,9 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
             supported_parameters=("temperature", "tools"),
             endpoints=tuple(names),
         )
+    unit_models, unit_endpoints = units.make_units(len(endpoints) + 1)
+    models.update(unit_models)
+    endpoints.update(unit_endpoints)
     return Snapshot(
         version=1, published_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), models=models, endpoints=endpoints, providers=providers, aliases={}
     )
