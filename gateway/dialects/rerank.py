@@ -27,10 +27,10 @@ def _call(body: Json) -> UpstreamCall:
 
 def _results(rows: Any) -> list[tuple[int, float]]:
     """Return (place of the document, score), best first. Raises: BadAnswer."""
-    found = []
+    found: list[tuple[int, float]] = []
     for row in rows if isinstance(rows, list) else ():
         place, score = (row.get("index"), row.get("relevance_score")) if isinstance(row, dict) else (None, None)
-        if type(place) is not int or place < 0 or type(score) not in (int, float):
+        if type(place) is not int or place < 0 or not isinstance(score, int | float):
             raise BadAnswer(malformed("a ranking that ranks nothing we know"))
         found.append((place, score))
     if not found:

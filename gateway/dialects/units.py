@@ -93,8 +93,8 @@ def read_answer(body: bytes, what: str) -> Json:
         raise BadAnswer(malformed(f"an answer that is no {what}")) from error
     if not isinstance(parsed, dict):
         raise BadAnswer(malformed(f"an answer that is no {what}"))
-    if error := parsed.get("error"):
-        raise BadAnswer(make_fault(error if isinstance(error, dict) else {"message": str(error)}, status=200))
+    if fault := parsed.get("error"):
+        raise BadAnswer(make_fault(fault if isinstance(fault, dict) else {"message": str(fault)}, status=200))
     return parsed
 
 
