@@ -32,7 +32,7 @@ def test_the_shipped_catalog_publishes_without_an_error(real_catalog: RealCatalo
     assert [one.subject for one in real_catalog.problems if one.code == "unpriced"] == [
         "black-forest-labs/flux-kontext-max@fireworks",
         "black-forest-labs/flux-kontext-pro@fireworks",
-        "black-forest-labs/flux.1-schnell@fireworks",
+        "black-forest-labs/flux.1-schnell@fireworks/fp8",
         "black-forest-labs/flux.2-flex@azure",
         "openai/whisper-large-v3@scaleway",
         "qwen/qwen3-asr-flash@alibaba",
