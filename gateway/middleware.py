@@ -6,8 +6,9 @@ would only add hops. The data plane never comes through here.
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
@@ -16,6 +17,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 
 _ADMIN_PREFIX = "/operator/"
+_CREDITS_PREFIX = "/credits"
 
 _PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()"
 
@@ -36,8 +38,10 @@ class RequestIdMiddleware:
         return response
 
 
-def content_security_policy(*, host: str, is_secure: bool, is_admin: bool) -> str:
+def content_security_policy(*, host: str, is_secure: bool, is_admin: bool, form_targets: Sequence[str] = ()) -> str:
     """Return the policy of one page. ``host`` may be '' when unknown: older Safari needs the websocket origin spelled out.
+
+    ``form_targets`` are origins to which a form may lead in the end: Chromium holds redirects after a form to ``form-action`` too.
 
     The Django admin sets style attributes in its own templates, so it alone may have inline styles; inline scripts have no exception.
     """
@@ -53,7 +57,7 @@ def content_security_policy(*, host: str, is_secure: bool, is_admin: bool) -> st
             f"connect-src 'self'{socket}",
             "object-src 'none'",
             "base-uri 'none'",
-            "form-action 'self'",
+            " ".join(["form-action 'self'", *form_targets]),
             "frame-ancestors 'none'",
         ]
     )
@@ -72,7 +76,13 @@ class SecurityHeadersMiddleware:
             host = request.get_host()
         except DisallowedHost:
             host = ""
-        policy = content_security_policy(host=host, is_secure=request.is_secure(), is_admin=request.path.startswith(_ADMIN_PREFIX))
+        policy = content_security_policy(
+            host=host,
+            is_secure=request.is_secure(),
+            is_admin=request.path.startswith(_ADMIN_PREFIX),
+            # Only the pages that sell may send people to Stripe.
+            form_targets=settings.STRIPE_PAGE_ORIGINS if request.path.startswith(_CREDITS_PREFIX) else (),
+        )
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Permissions-Policy", _PERMISSIONS)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")

@@ -4,13 +4,14 @@ import logging
 import uuid
 from typing import NamedTuple
 
-import uuid_utils
+from django.db import IntegrityError, transaction
 
 from accounts import permissions
 from accounts.audit import name_actor
 from accounts.models import Organization, User
 from billing.models import PaymentProfile, Purchase, PurchaseKind, PurchaseState
 from billing.purchases import profiles, stripe_api
+from billing.purchases.attempts import new_id
 from billing.purchases.fees import quote
 
 _log = logging.getLogger(__name__)
@@ -20,16 +21,23 @@ class PurchasesFrozen(Exception):
     """A payment of the organization is disputed; nothing is sold to it until that is settled."""
 
 
+class AlreadyBegun(Exception):
+    """The page that asks has begun its purchase before, this one. Nothing was made a second time."""
+
+    def __init__(self, purchase: Purchase) -> None:
+        super().__init__(str(purchase.pk))
+        self.purchase = purchase
+
+
+class NotOpen(Exception):
+    """The purchase cannot be paid any more: it is paid, or Checkout has closed it."""
+
+
 class Begun(NamedTuple):
     """A purchase at Checkout. ``url`` is where the customer pays."""
 
     purchase: Purchase
     url: str
-
-
-def new_id() -> uuid.UUID:
-    """Return a time-sortable id."""
-    return uuid.UUID(int=uuid_utils.uuid7().int)
 
 
 def require_not_frozen(profile: PaymentProfile) -> None:
@@ -38,31 +46,43 @@ def require_not_frozen(profile: PaymentProfile) -> None:
         raise PurchasesFrozen("A payment is disputed. Write to support; buying and refunds are on hold until it is settled.")
 
 
-def begin(*, organization: Organization, by: User, credit_cents: int, success_url: str, cancel_url: str, saves_card: bool = False) -> Begun:
+def begin(
+    *,
+    organization: Organization,
+    by: User,
+    credit_cents: int,
+    success_url: str,
+    cancel_url: str,
+    saves_card: bool = False,
+    attempt: uuid.UUID | None = None,
+) -> Begun:
     """Open Checkout for an amount of credit. The fee is computed here, whatever the browser showed.
 
-    Raises: NotPermitted, fees.BadAmount, PurchasesFrozen, stripe_api.NotConfigured, StripeDown, StripeRefused.
+    ``attempt`` becomes the purchase's id, so that a page sent twice buys once; ``{PURCHASE}`` in an address stands for it.
+    Raises: NotPermitted, fees.BadAmount, PurchasesFrozen, AlreadyBegun, stripe_api.NotConfigured, StripeDown, StripeRefused.
     """
     permissions.require(by=by, organization=organization, action="credit.buy")
     price = quote(credit_cents)
     require_not_frozen(profiles.ensure_profile(organization))
     profile = profiles.ensure_customer(organization=organization, email=by.email)
-    purchase = Purchase.objects.create(
-        id=new_id(),
-        organization=organization,
-        kind=PurchaseKind.CHECKOUT,
-        state=PurchaseState.OPEN,
-        credit_cents=price.credit_cents,
-        fee_cents=price.fee_cents,
-        asked_by=name_actor(by),
+    purchase = _write_down(
+        Purchase(
+            id=attempt or new_id(),
+            organization=organization,
+            kind=PurchaseKind.CHECKOUT,
+            state=PurchaseState.OPEN,
+            credit_cents=price.credit_cents,
+            fee_cents=price.fee_cents,
+            asked_by=name_actor(by),
+        )
     )
     try:
         session = stripe_api.create_checkout(
             purchase=str(purchase.pk),
             customer=profile.stripe_customer or "",
             lines=[("Credit for models", price.credit_cents), ("Processing fee", price.fee_cents)],
-            success_url=success_url,
-            cancel_url=cancel_url,
+            success_url=success_url.replace("{PURCHASE}", str(purchase.pk)),
+            cancel_url=cancel_url.replace("{PURCHASE}", str(purchase.pk)),
             saves_card=saves_card,
             idempotency_key=f"checkout:{purchase.pk}",
         )
@@ -74,6 +94,18 @@ def begin(*, organization: Organization, by: User, credit_cents: int, success_ur
     purchase.session = session.id
     purchase.save(update_fields=["session", "updated_at"])
     return Begun(purchase, session.url)
+
+
+def resume(*, purchase: Purchase, by: User) -> str:
+    """Return the address where a purchase that was begun is paid. Raises: NotPermitted, NotOpen, PurchasesFrozen, stripe_api's."""
+    permissions.require(by=by, organization=purchase.organization, action="credit.buy")
+    require_not_frozen(profiles.ensure_profile(purchase.organization))
+    if purchase.state != PurchaseState.OPEN or purchase.session is None:
+        raise NotOpen(purchase.state)
+    session = stripe_api.read_checkout(purchase.session)
+    if session.status != "open" or not session.url:
+        raise NotOpen(session.status)
+    return session.url
 
 
 def begin_card_setup(*, organization: Organization, by: User, success_url: str, cancel_url: str) -> str:
@@ -91,3 +123,16 @@ def open_portal(*, organization: Organization, by: User, return_url: str) -> str
     permissions.require(by=by, organization=organization, action="credit.buy")
     profile = profiles.ensure_customer(organization=organization, email=by.email)
     return stripe_api.create_portal(customer=profile.stripe_customer or "", return_url=return_url)
+
+
+def _write_down(purchase: Purchase) -> Purchase:
+    """Raises: AlreadyBegun, also when the same page was sent twice at once."""
+    try:
+        with transaction.atomic():
+            purchase.save(force_insert=True)
+    except IntegrityError:
+        begun = Purchase.objects.select_related("organization").filter(pk=purchase.pk, organization=purchase.organization).first()
+        if begun is None:
+            raise
+        raise AlreadyBegun(begun) from None
+    return purchase

@@ -22,6 +22,8 @@ _PAID = ("paid", "no_payment_required")
 # Open purchases are asked about again after this; Checkout Sessions end by themselves after a day.
 _STALE = dt.timedelta(minutes=10)
 _FORGOTTEN = dt.timedelta(days=7)
+# A page that waits asks again and again; Stripe is asked no more often than this.
+_ASK_EVERY = dt.timedelta(seconds=2)
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +70,19 @@ def apply_payment(purchase: Purchase, payment: Payment) -> Purchase:
     return _credit(
         purchase, payment=payment, parts=_parts(purchase), paid_cents=payment.received_cents, expected_cents=expected, billed=BilledTo()
     )
+
+
+def refresh(purchase: Purchase) -> Purchase:
+    """Bring a purchase that is looked at up to date, asking Stripe every two seconds at most. When Stripe is away it stays as it is."""
+    unsettled = purchase.state in {PurchaseState.OPEN, PurchaseState.PROCESSING} and purchase.session
+    now = timezone.now()
+    if not unsettled or not Purchase.objects.filter(pk=purchase.pk, updated_at__lt=now - _ASK_EVERY).update(updated_at=now):
+        return purchase
+    try:
+        return fulfil_session(purchase.session or "", organization=purchase.organization) or purchase
+    except (stripe_api.StripeDown, stripe_api.StripeRefused) as error:
+        _log.warning("purchase %s could not be asked about: %s", purchase.pk, error)
+        return purchase
 
 
 def sweep(*, limit: int = 200) -> int:

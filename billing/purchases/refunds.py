@@ -28,7 +28,8 @@ from billing.models import Account, Purchase, PurchaseState, Refund
 from billing.models.purchases import RefundState
 from billing.money import NANOS_PER_CENT
 from billing.purchases import fulfilment, notices, postings, profiles, stripe_api
-from billing.purchases.checkout import new_id, require_not_frozen
+from billing.purchases.attempts import new_id
+from billing.purchases.checkout import require_not_frozen
 from billing.purchases.fees import dollars
 from billing.purchases.postings import Parts
 from billing.signals import credit_changed
@@ -67,16 +68,30 @@ def refundable(purchase: Purchase, *, now: dt.datetime | None = None) -> Refunda
     return Refundable(min(left, unused), until, "" if unused else "The credit is spent.")
 
 
-def ask(*, purchase: Purchase, by: User, credit_cents: int | None = None, reason: str = "", as_operator: bool = False) -> Refund:
+def ask(
+    *,
+    purchase: Purchase,
+    by: User,
+    credit_cents: int | None = None,
+    reason: str = "",
+    as_operator: bool = False,
+    attempt: uuid.UUID | None = None,
+) -> Refund:
     """Refund credit of a purchase: what is asked for, or all that may be had.
 
+    ``attempt`` becomes the refund's id: asked again with it, the same refund is returned and nothing is moved.
     Raises: NotPermitted, NotRefundable, checkout.PurchasesFrozen, stripe_api.NotConfigured. When Stripe cannot be reached the refund
     stays on its way and is repeated by the sweeper.
     """
     _require_permitted(purchase, by, as_operator=as_operator)
+    if attempt is not None and (known := Refund.objects.filter(pk=attempt, purchase=purchase).first()) is not None:
+        return known
     with suppress(ShardBusy, MoneyStoreDown):
         settlement.settle_shard(shard=purchase.organization.shard, wait_s=_SETTLE_WAIT_S)
-    refund = _take_credit(purchase, by=by, credit_cents=credit_cents, reason=reason, as_operator=as_operator)
+    refund_id = attempt or new_id()
+    refund, is_new = _take_credit(purchase, refund_id, by=by, credit_cents=credit_cents, reason=reason, as_operator=as_operator)
+    if not is_new:
+        return refund
     if not as_operator and queries.balance(purchase.organization).available_nanos < 0:
         # A request was held between the look and the posting: the credit was not unused after all.
         _give_back(refund, failure="The credit was spent meanwhile.")
@@ -135,11 +150,15 @@ def _require_permitted(purchase: Purchase, by: User, *, as_operator: bool) -> No
     permissions.require(by=by, organization=purchase.organization, action="credit.buy")
 
 
-def _take_credit(purchase: Purchase, *, by: User, credit_cents: int | None, reason: str, as_operator: bool) -> Refund:
-    refund_id = new_id()
+def _take_credit(
+    purchase: Purchase, refund_id: uuid.UUID, *, by: User, credit_cents: int | None, reason: str, as_operator: bool
+) -> tuple[Refund, bool]:
+    """Take the credit and return (refund, True), or (refund, False) when this very refund was asked for before."""
     with transaction.atomic():
         locked = Purchase.objects.select_for_update().select_related("organization").get(pk=purchase.pk)
         postings.lock_organization(locked.organization)
+        if (known := Refund.objects.filter(pk=refund_id, purchase=locked).first()) is not None:
+            return known, False
         if locked.state != PurchaseState.PAID:
             raise NotRefundable("It was not paid.")
         if not as_operator:
@@ -158,7 +177,7 @@ def _take_credit(purchase: Purchase, *, by: User, credit_cents: int | None, reas
             organization=locked.organization, key=key, parts=Parts(asked, 0, 0, tax), memo=f"Refund of purchase {locked.pk}", by=by
         )
         Purchase.objects.filter(pk=locked.pk).update(refunded_cents=F("refunded_cents") + asked)
-        return Refund.objects.create(
+        refund = Refund.objects.create(
             id=refund_id,
             purchase=locked,
             state=RefundState.ASKED,
@@ -168,6 +187,7 @@ def _take_credit(purchase: Purchase, *, by: User, credit_cents: int | None, reas
             reason=reason[:200],
             asked_by=name_actor(by),
         )
+        return refund, True
 
 
 def _send(refund: Refund) -> Refund:

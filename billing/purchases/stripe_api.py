@@ -167,6 +167,8 @@ def create_checkout(
         "success_url": success_url,
         "cancel_url": cancel_url,
         "allow_promotion_codes": settings.STRIPE_PROMOTION_CODES,
+        # Cards that were saved with an earlier purchase are offered; "limited" is what saving for top-ups makes of them.
+        "saved_payment_method_options": {"allow_redisplay_filters": ["always", "limited"]},
     }
     if settings.STRIPE_AUTOMATIC_TAX:
         params |= {

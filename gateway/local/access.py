@@ -40,8 +40,13 @@ def keep_demo_access(path: Path, *, public_url: str) -> dict[str, str]:
 
 def keep_secret_key(path: Path) -> str:
     """Return the key that signs sessions and seals credentials, made at the first call and kept in ``path`` (mode 0600)."""
+    return keep_secret(path, make=lambda: secrets.token_urlsafe(48))
+
+
+def keep_secret(path: Path, *, make: Callable[[], str]) -> str:
+    """Return the secret in ``path`` (mode 0600), made at the first call."""
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(48))
+        write_private(path, make())
     return path.read_text(encoding="utf-8")
 
 

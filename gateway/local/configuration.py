@@ -24,6 +24,7 @@ class Configuration:
     redis_url: str
     broker_redis_url: str
     has_secret_key: bool
+    has_stripe: bool
     is_demo: bool
     wants_model: bool
     model_url: str
@@ -55,6 +56,7 @@ def read_configuration() -> Configuration:
         redis_url=env_str("REDIS_URL", ""),
         broker_redis_url=env_str("BROKER_REDIS_URL", ""),
         has_secret_key=bool(env_str("SECRET_KEY", "")),
+        has_stripe=bool(env_str("STRIPE_SECRET_KEY", "")),
         is_demo=env_bool("DEMO_MODE", default=True),
         wants_model=env_bool("LOCAL_MODEL", default=True),
         model_url=env_str("LOCAL_MODEL_URL", ""),

@@ -20,6 +20,7 @@ from gateway.local.access import keep_demo_access, keep_secret_key
 from gateway.local.configuration import ROOT, Configuration, child_environment
 from gateway.local.engines import Engines, EngineUrls
 from gateway.local.model import find_model
+from gateway.local.payments import payment_command, payment_variables, runs_payments
 from gateway.local.preparation import step_of
 from gateway.local.processes import choose_port
 from gateway.local.progress import Progress
@@ -27,7 +28,7 @@ from gateway.local.running import publish_running
 from gateway.local.supervisor import Program, Supervisor, echo_to_terminal
 
 _DATABASE = "tollway"
-_NEED_NO_DATABASE = {"model", "simulator"}  # may load while the database is made ready
+_NEED_NO_DATABASE = {"model", "simulator", "stripe"}  # may load while the database is made ready
 _READY_WITHIN_S = 180.0
 _ASK_EVERY_S = 0.5
 _ENGINE_CHECK_EVERY_S = 0.5
@@ -122,12 +123,12 @@ def _make_database(server_url: str) -> str:
 
 
 def _keep_ports(path: Path) -> dict[str, int]:
-    """Return loopback ports for the simulator and the model: the same as last time where they are free."""
+    """Return ports for the simulators and the model: the same as last time where they are free."""
     try:
         kept = {str(name): int(port) for name, port in json.loads(path.read_text()).items()}
     except (OSError, ValueError, AttributeError):
         kept = {}
-    for name in ("simulator", "model"):
+    for name in ("simulator", "model", "stripe"):
         kept[name] = choose_port(kept.get(name))
     path.write_text(json.dumps(kept))
     return kept
@@ -150,6 +151,8 @@ def _make_environment(configuration: Configuration, urls: EngineUrls, ports: dic
         changes["SECRET_KEY"] = keep_secret_key(configuration.data / "secret_key")
     if configuration.is_demo:
         changes["SIMULATOR_URL"] = f"http://127.0.0.1:{ports['simulator']}"
+    if runs_payments(configuration):
+        changes |= payment_variables(configuration, port=ports["stripe"])
     if _runs_model(configuration):
         changes["LOCAL_MODEL_URL"] = f"http://127.0.0.1:{ports['model']}/v1"
     return {"LOG_FORMAT": "plain"} | child_environment(changes)
@@ -188,6 +191,8 @@ def _list_programs(configuration: Configuration, environment: dict[str, str], po
     if configuration.is_demo:
         commands["simulator"] = [*python, "uvicorn", "gateway.simulator.app:app", "--host", "127.0.0.1", "--port", str(ports["simulator"])]
         commands["simulator"] += ["--workers", "1", "--log-level", "warning", "--no-access-log"]
+    if runs_payments(configuration):
+        commands["stripe"] = payment_command(configuration, port=ports["stripe"])
     commands["worker"] = [*celery, "worker", "-Q", "default,ledger", "-c", concurrency, "-l", "WARNING"]
     commands["worker"] += ["--without-mingle", "--without-gossip", "-n", "worker@tollway"]
     commands["beat"] = [*celery, "beat", "-l", "WARNING", "--pidfile=", "-s", configuration.data / "beat-schedule"]

@@ -53,6 +53,7 @@ class Progress:
             f"           {access['TOLLWAY_EMAIL']}  {access['TOLLWAY_PASSWORD']}",
             f"Operator   {configuration.public_url}/operator/",
             f"           {access['TOLLWAY_ADMIN_EMAIL']}  {access['TOLLWAY_ADMIN_PASSWORD']}",
+            *_tell_of_credit(configuration),
             f"API        {base}",
             f"           {key}",
             f"Files      {configuration.data / 'demo.env'} has all of this, {configuration.data / 'logs'} the logs",
@@ -71,3 +72,12 @@ class Progress:
         if self.current:
             self._console.print(Text(f"  {now_s - self._step_begun_s:5.1f} s  {self.current}"), soft_wrap=True)
         self.current, self._step_begun_s = "", now_s
+
+
+def _tell_of_credit(configuration: Configuration) -> list[str]:
+    if not configuration.is_demo or configuration.has_stripe:
+        return []
+    return [
+        f"Credits    {configuration.public_url}/credits",
+        "           sold by a simulation of Stripe, which charges nothing: card 4242 4242 4242 4242",
+    ]

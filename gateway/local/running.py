@@ -6,7 +6,10 @@ from pathlib import Path
 from gateway.local.access import write_private
 from gateway.local.configuration import ROOT
 
-_NAMES = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "BROKER_REDIS_URL", "DEMO_MODE", "SIMULATOR_URL", "LOCAL_MODEL_URL", "HOST", "PORT")
+_NAMES = (
+    "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "BROKER_REDIS_URL", "DEMO_MODE", "SIMULATOR_URL", "LOCAL_MODEL_URL", "HOST", "PORT",
+    "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_URL", "STRIPE_PAGE_ORIGINS",
+)  # fmt: skip
 
 
 def publish_running(data: Path, environment: dict[str, str]) -> None:

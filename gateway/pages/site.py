@@ -15,6 +15,7 @@ _ONE_YEAR_S = 31_536_000
 _ROBOTS = """User-agent: *
 Disallow: /accounts/
 Disallow: /api/
+Disallow: /credits
 Disallow: /dashboard
 Disallow: /keys
 Disallow: /operator/

@@ -1,6 +1,7 @@
-"""The simulated Stripe as an ASGI application. Started by ``gateway/local/payments.py``, and by tests in a thread."""
+"""The simulated Stripe as an ASGI application. Started by ``gateway.local.payments``, and by tests in a thread."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -27,10 +28,15 @@ _HANG_S = 30.0
 
 
 class StripeSimulator:
-    """One account with its API, its pages and its webhooks. ``page_url`` is how a browser reaches it."""
+    """One account with its API, its pages and its webhooks. ``page_url`` is how a browser reaches it; without ``api_key`` any test key
+    will do.
+    """
 
-    def __init__(self, *, file: Path | None = None, page_url: str = "", webhook_url: str = "", webhook_secret: str = "") -> None:
+    def __init__(
+        self, *, file: Path | None = None, page_url: str = "", webhook_url: str = "", webhook_secret: str = "", api_key: str = ""
+    ) -> None:
         self.page_url = page_url
+        self.api_key = api_key
         self.webhooks = Webhooks(url=webhook_url, secret=webhook_secret)
         self.account = Account(Store(file), self.webhooks.announce)
         self.faults = Faults()
@@ -56,7 +62,7 @@ class StripeSimulator:
         call = f"{method} {path}"
         self.calls.append(call)
         fault = self.faults.take(call)
-        if not headers.get("authorization", "").removeprefix("Bearer ").startswith(("sk_test_", "rk_test_")):
+        if not self._is_known(headers.get("authorization", "").removeprefix("Bearer ")):
             await _answer(send, 401, ApiError(401, "You did not provide a test API key.").body)
             return
         key = headers.get("idempotency-key", "") if method != "GET" else ""
@@ -79,6 +85,9 @@ class StripeSimulator:
             await _lose(send, hang=fault == "hang_after")
             return
         await _answer(send, status, answer)
+
+    def _is_known(self, key: str) -> bool:
+        return secrets.compare_digest(key.encode(), self.api_key.encode()) if self.api_key else key.startswith(("sk_test_", "rk_test_"))
 
     async def _fail_before(self, fault: Fault, key: str, send: Send) -> bool:
         """Answer with a fault that leaves nothing done. False when the fault comes after the work."""

@@ -46,6 +46,8 @@ def serve(account: Account, method: str, path: str, form: dict[str, str], *, bas
         match path.strip("/").split("/"):
             case ["healthz"]:
                 return 200, [(b"content-type", b"text/plain")], b"ok"
+            case ["favicon.ico"]:
+                return 204, [], b""
             case ["style.css"]:
                 return 200, [_CSS], (_FOLDER / "style.css").read_bytes()
             case ["c", "pay", session_id]:

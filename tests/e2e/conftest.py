@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
@@ -40,12 +42,19 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def server(transactional_db: None, tmp_path: Path) -> Iterator[str]:
     """Return the address of a server that answers pages and websockets from the test database."""
+    with serve_pages(tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def serve_pages(folder: Path, variables: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+    """Serve in a process of its own, with further ``variables``; its log lies in ``folder``."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    environment = {**os.environ, "DEBUG": "1", "DEMO_MODE": "1", "PORT": str(port), "PUBLIC_URL": url, "LOG_LEVEL": "WARNING"}
-    with (tmp_path / "server.log").open("w") as log:
+    environment = {**os.environ, "DEBUG": "1", "DEMO_MODE": "1", "PORT": str(port), "PUBLIC_URL": url, "LOG_LEVEL": "WARNING", **variables}
+    with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "tests.e2e.asgi:application", "--port", str(port), "--log-level", "warning"],
             env=environment, stdout=log, stderr=log,
