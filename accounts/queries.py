@@ -65,6 +65,11 @@ def key_names(organization: Organization, key_ids: Iterable[int]) -> dict[int, s
     return dict(ApiKey.objects.filter(organization=organization, pk__in=key_ids).values_list("pk", "name"))
 
 
+def key_hashes(organization: Organization, key_ids: Iterable[int]) -> dict[int, str]:
+    """Return the public ids of keys by key id, for receipts: deleted keys keep theirs."""
+    return dict(ApiKey.objects.filter(organization=organization, pk__in=key_ids).values_list("pk", "hash"))
+
+
 def bearer(key_hash: str) -> ApiKey | None:
     """Return the key that a presented secret hashes to, with its organization; None when there is none or it was deleted.
 

@@ -17,10 +17,10 @@ from accounts.models import ApiKey, Organization
 from billing import live
 from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.periods import periods_at
-from billing.books import misses
+from billing.books import arrivals, misses
 from billing.books.chart import ORGANIZATION_CODES
 from billing.models import Account, BalanceChange, UsageEvent, UsageRollup
-from billing.receipts import combine
+from billing.receipts.parts import combine
 from billing.types import UsageEvent as Receipt
 from billing.types import event_day
 
@@ -49,6 +49,13 @@ class KeyUsage(NamedTuple):
     week_nanos: int
     month_nanos: int
     last_used_at: dt.datetime | None  # start of the hour of its latest booked request
+
+
+class FullReceipt(NamedTuple):
+    """One request as it was settled, and its rows in the books, the latest part first; none while it waits to be booked."""
+
+    event: Receipt
+    rows: tuple[UsageEvent, ...]
 
 
 def balance(organization: Organization) -> Balance:
@@ -101,18 +108,33 @@ def generation(organization: Organization, event_id: uuid.UUID) -> Receipt | Non
     """Return one request's receipt, or None when the organization has no such request.
 
     If the books do not have it yet, everything pending on the organization's shard is booked first, unless that was in vain for
-    somebody within the last second.
+    somebody within the last second. What cannot be booked now is read where it waits.
     """
-    return misses.find_or_settle(lambda: _receipt(organization, event_id), shard=organization.shard)
+    found = full_receipt(organization, event_id)
+    return None if found is None else found.event
 
 
-def _receipt(organization: Organization, event_id: uuid.UUID) -> Receipt | None:
+def full_receipt(organization: Organization, event_id: uuid.UUID) -> FullReceipt | None:
+    """Return what ``generation`` returns, with its rows in the books: none while it waits to be booked."""
+    booked = misses.find_or_settle(lambda: _booked(organization, event_id), shard=organization.shard)
+    return booked or _waiting(organization, event_id)
+
+
+def _booked(organization: Organization, event_id: uuid.UUID) -> FullReceipt | None:
     try:
         day = event_day(event_id)
     except (OverflowError, ValueError):
         return None
-    rows = UsageEvent.objects.filter(org_id=organization.pk, event_id=event_id, day=day).order_by("-part")
-    return next(iter(combine(rows)), None)
+    rows = list(UsageEvent.objects.filter(org_id=organization.pk, event_id=event_id, day=day).order_by("-part"))
+    return FullReceipt(combine(rows)[0], tuple(rows)) if rows else None
+
+
+def _waiting(organization: Organization, event_id: uuid.UUID) -> FullReceipt | None:
+    try:
+        entry = live.find_entry(shard=organization.shard, org_id=organization.pk, event_id=event_id)
+        return None if entry is None else FullReceipt(arrivals.read(entry, today=timezone.now().date()).event, ())
+    except (MoneyStoreDown, arrivals.BadEvent):
+        return None
 
 
 def _credited_nanos(organization: Organization, *, up_to_seq: int | None = None) -> int:

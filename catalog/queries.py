@@ -1,6 +1,7 @@
 """Reads for pages, the admin and reports. Requests are served from snapshots (reader.py), not from here."""
 
 import datetime as dt
+from collections.abc import Collection
 from typing import NamedTuple
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
@@ -72,3 +73,8 @@ def with_prices_in_force(found: QuerySet[Endpoint], *, at: dt.datetime) -> Query
 def publications() -> QuerySet[CatalogSnapshot]:
     """Return published snapshots without their bodies, newest first."""
     return CatalogSnapshot.objects.defer("body").order_by("-version")
+
+
+def price_versions(version_ids: Collection[int]) -> dict[int, PriceVersion]:
+    """Return price versions by id, however old, with their endpoints; those that do not exist are missing."""
+    return PriceVersion.objects.select_related("endpoint").in_bulk(list(version_ids))

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from catalog.models import CatalogSnapshot, PriceVersion
+from catalog.models import CatalogSnapshot
 from catalog.page_filters import NO_FILTERS, ModelFilters
 from catalog.pricing import blended_picos
 from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
@@ -113,12 +113,6 @@ def served_endpoints(snapshot: Snapshot, model: ModelSpec) -> list[EndpointSpec]
     """Return the model's endpoints whose provider answers here, cheapest first."""
     endpoints = (snapshot.endpoints[name] for name in model.endpoints)
     return [one for one in endpoints if snapshot.providers[one.provider].mode != "off"]
-
-
-def price_card(price_version_id: int) -> RateCard | None:
-    """Return what a customer paid under a price version, however old; None when there is no such version."""
-    card = PriceVersion.objects.filter(pk=price_version_id).values_list("price", flat=True).first()
-    return None if card is None else msgspec.convert(card, RateCard)
 
 
 def cheapest_chat_model(snapshot: Snapshot | None) -> str | None:

@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from gateway.api.prices import RssFeed
+from gateway.api.receipts import signing_keys
 from gateway.api.views import UnknownPath
 
 # The admin's own form counts no failed attempts; operators log in where everybody does, and attempts are limited there.
@@ -18,6 +19,7 @@ handler500 = "gateway.pages.site.server_error"
 urlpatterns = [
     path("api/v1/", include("gateway.api.urls")),
     re_path(r"^api(/|$)", UnknownPath.as_view()),
+    path(".well-known/jwks.json", signing_keys, name="signing_keys"),
     path("feed.rss", RssFeed.as_view(), name="feed"),
     path("", include("gateway.pages.urls")),
     path("", include("accounts.urls")),

@@ -9,7 +9,17 @@ from billing.live.epochs import ServerRestarted, begin_epoch, close_epoch, epoch
 from billing.live.holds import LiveHold, OrganizationHolds, read_holds, reap_expired, shards_with_holds
 from billing.live.key_scopes import KeyScope, KeySeed, LiveKeyUsage, put_key_scope, read_key_usage
 from billing.live.store import EpochClosed
-from billing.live.stream import Ack, StreamEntry, StreamLag, acknowledge, read_batch, shards_with_entries, stream_lag, stream_lag_s
+from billing.live.stream import (
+    Ack,
+    StreamEntry,
+    StreamLag,
+    acknowledge,
+    find_entry,
+    read_batch,
+    shards_with_entries,
+    stream_lag,
+    stream_lag_s,
+)
 
 __all__ = [
     "Ack",
@@ -29,6 +39,7 @@ __all__ = [
     "begin_epoch",
     "close_epoch",
     "epoch_is_current",
+    "find_entry",
     "put_frozen",
     "put_key_scope",
     "read_balance",

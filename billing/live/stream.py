@@ -14,6 +14,10 @@ from billing.live.store import asks_store, run, store
 _GROUP = "books"
 _ACKS_PER_CALL = 500
 _MS_PER_S = 1000
+# How far a single event is looked for. A request enters the stream when it ends, so its entry is younger than its id by the time it ran.
+_SOUGHT_PAGE = 500
+_SOUGHT_PAGES = 6
+_CLOCK_SKEW_MS = 60_000
 
 
 class StreamEntry(NamedTuple):
@@ -79,6 +83,22 @@ def _read(stream: str, consumer: str, count: int) -> list[tuple[bytes, dict[byte
     if not fresh:
         return []
     return list(next(iter(fresh.values()))[0] if isinstance(fresh, dict) else fresh[0][1])
+
+
+@asks_store
+def find_entry(*, shard: int, org_id: int, event_id: uuid.UUID) -> StreamEntry | None:
+    """Return the entry of one request that is not booked yet. Looks at no more than 3,000 entries from the request's start on."""
+    stream, wanted = shard_keys(shard).stream, event_id.hex.encode()
+    start = str(max((event_id.int >> 80) - _CLOCK_SKEW_MS, 0))
+    for _ in range(_SOUGHT_PAGES):
+        rows: Any = store().xrange(stream, min=start, count=_SOUGHT_PAGE)
+        for stream_id, fields in rows:
+            if fields.get(b"id") == wanted and fields.get(b"org") == str(org_id).encode():
+                return _entry(stream_id, fields)
+        if len(rows) < _SOUGHT_PAGE:
+            break
+        start = f"({rows[-1][0].decode()}"
+    return None
 
 
 def _entry(stream_id: bytes, fields: dict[bytes, bytes]) -> StreamEntry:

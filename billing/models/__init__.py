@@ -4,6 +4,7 @@ from billing.models.ledger import Account, Transfer
 from billing.models.outbox import BalanceChange, SettlementDeadLetter
 from billing.models.proof import AdmissionFreeze, Incident, InvariantRun
 from billing.models.purchases import Dispute, LowBalance, Notice, PaymentProfile, Purchase, PurchaseKind, PurchaseState, Refund, StripeEvent
+from billing.models.signing import SigningKey
 from billing.models.usage import UsageBatch, UsageEvent, UsageRollup
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PurchaseState",
     "Refund",
     "SettlementDeadLetter",
+    "SigningKey",
     "StripeEvent",
     "Transfer",
     "UsageBatch",

@@ -7,12 +7,14 @@ from rest_framework.response import Response
 
 from accounts.models import Organization
 from accounts.queries import key_names
-from billing import queries
-from billing.types import UsageEvent, event_id_from, event_time, generation_id
+from billing.money import PICOS_PER_NANO
+from billing.types import UsageEvent, event_time, generation_id
 from gateway.api import fields
 from gateway.api.key_shapes import workspace_id
 from gateway.api.views import ApiView
 from gateway.drf import Usd, organization_of, utc_text
+from gateway.receipts import receipt
+from gateway.receipts.receipt import ExplainedReceipt
 from gateway.relay.errors import NotFound
 
 _INPUT_METERS = (
@@ -29,17 +31,17 @@ class GenerationDetail(ApiView):
         organization, given = organization_of(request), request.query_params.get("id", "")
         if not given:
             fields.refuse("id", "is required")
-        try:
-            event = queries.generation(organization, event_id_from(given))
-        except ValueError:
-            event = None
-        if event is None:
+        found = receipt.find(organization, given)
+        if found is None:
             raise NotFound(f"Generation {given[:64]} not found")
-        return Response({"data": receipt_data(event, organization)})
+        return Response({"data": receipt_data(found, organization)})
 
 
-def receipt_data(event: UsageEvent, organization: Organization) -> dict[str, Any]:
-    """Return a receipt as the contract has it, with fields of our own: status, requested_model, is_estimate, simulated, api_key_name."""
+def receipt_data(found: ExplainedReceipt, organization: Organization) -> dict[str, Any]:
+    """Return a receipt as the contract has it, with fields of our own: status, requested_model, is_estimate, simulated, api_key_name,
+    price_version_id, markup_basis_points, booked, paid_with.
+    """
+    event = found.event
     charged = Usd(event.amount_nanos)
     return {
         "id": generation_id(event.event_id),
@@ -59,9 +61,13 @@ def receipt_data(event: UsageEvent, organization: Organization) -> dict[str, Any
         "error_type": event.error_type or None,
         "total_cost": charged,
         "usage": charged,
-        "cache_discount": None,
+        "cache_discount": _cache_discount(found),
         "is_byok": False,
         "upstream_inference_cost": None,
+        "price_version_id": event.price_version_id,
+        "markup_basis_points": found.price.markup_basis_points if found.price else None,
+        "booked": found.booked_at is not None,
+        "paid_with": [{"credit": share.credit, "amount": Usd(share.amount_nanos)} for share in found.shares],
         "is_estimate": event.is_estimate,
         "simulated": event.simulated,
         "service_tier": event.service_tier or None,
@@ -83,6 +89,12 @@ def receipt_data(event: UsageEvent, organization: Organization) -> dict[str, Any
         "web_search_engine": None,
         **_counts(event.meters),
     }
+
+
+def _cache_discount(found: ExplainedReceipt) -> Usd | None:
+    # What a cached prompt saved, as far as it was charged at all; below zero for what writing the cache cost more.
+    picos = found.explanation.cache_discount_picos if found.explanation.rule == "metered" else 0
+    return Usd(picos // PICOS_PER_NANO) if picos else None
 
 
 def _counts(meters: dict[str, int]) -> dict[str, int | None]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from gateway.pages import billing_details, credit, dashboard, health, keys, landing, purchases, requests, site
+from gateway.pages import billing_details, credit, dashboard, health, keys, landing, purchases, receipts, requests, site
 
 urlpatterns = [
     path("", landing.show_landing, name="landing"),
@@ -17,7 +17,8 @@ urlpatterns = [
     path("keys/<str:key_hash>/delete", keys.delete_key, name="delete_key"),
     path("requests", requests.list_requests, name="requests"),
     path("requests/table", requests.requests_table, name="requests_table"),
-    path("requests/<str:generation>", requests.show_receipt, name="receipt"),
+    path("requests/<str:generation>", receipts.show_receipt, name="receipt"),
+    path("requests/<str:generation>/receipt.json", receipts.download_receipt, name="receipt_file"),
     path("credits", credit.show_credits, name="credits"),
     path("credits/balance", credit.credits_balance, name="credits_balance"),
     path("credits/quote", credit.show_quote, name="credits_quote"),

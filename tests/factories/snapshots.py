@@ -65,8 +65,8 @@ def publish(*, models: list[ModelSpec], endpoints: list[EndpointSpec], providers
     return snapshot
 
 
-def make_price_version(rates: dict[str, int]) -> PriceVersion:
-    """Store a price version with an endpoint of its own."""
+def make_price_version(rates: dict[str, int], **fields: object) -> PriceVersion:
+    """Store a price version with an endpoint of its own; the price is the cost unless ``fields`` say otherwise."""
     provider = Provider.objects.create(slug="acme", name="Acme", kind="lab", protocol="openai", auth="bearer")
     model = Model.objects.create(slug="acme/swift", name="Swift", author="acme", author_name="Acme", type="chat")
     endpoint = Endpoint.objects.create(
@@ -74,5 +74,13 @@ def make_price_version(rates: dict[str, int]) -> PriceVersion:
     )
     card = {"rates": rates}
     return PriceVersion.objects.create(
-        endpoint=endpoint, effective_from=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), cost=card, price=card, listed={}, agreement_level="high"
+        **{
+            "endpoint": endpoint,
+            "effective_from": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+            "cost": card,
+            "price": card,
+            "listed": {},
+            "agreement_level": "high",
+            **fields,
+        }
     )

@@ -26,7 +26,8 @@ def test_after_an_id_in_vain_the_shard_is_not_settled_for_another_until_the_paus
     event = plane.spend(organization, 5)
 
     assert queries.generation(organization, plane.new_id()) is None
-    assert queries.generation(organization, event.event_id) is None
+    # It is read where it waits.
+    assert queries.full_receipt(organization, event.event_id) == (event, ())
     assert (UsageEvent.objects.count(), live.stream_lag(shard=7).entries) == (0, 1)
 
     pause_for_ever()
@@ -66,7 +67,8 @@ def test_a_settlement_that_fails_begins_a_pause_too(make_organization, pause_for
     assert queries.generation(organization, event.event_id) is None
 
     settings.REDIS_URL = reachable
-    assert queries.generation(organization, event.event_id) is None
+    assert queries.full_receipt(organization, event.event_id) == (event, ())
+    assert UsageEvent.objects.count() == 0
 
     pause_for_ever()
     assert queries.generation(organization, event.event_id) == event

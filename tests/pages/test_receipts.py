@@ -1,0 +1,96 @@
+"""The receipt of a request in the browser."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from accounts.models import ApiKey, Organization, User
+from billing.types import generation_id
+from tests.factories import snapshots
+from tests.factories.people import OrganizationFactory
+from tests.factories.usage import book
+
+AsPerson = Callable[[User], Client]
+MakeKey = Callable[..., tuple[ApiKey, str]]
+RATES = {"input_tokens": 250_001, "output_tokens": 600_000}
+COST = {"rates": {"input_tokens": 100_000, "output_tokens": 200_000}}
+PICOS = 100 * 250_001 + 315 * 600_000
+
+
+@pytest.fixture
+def as_operator(operator: User, as_person: AsPerson) -> Client:
+    """Return the browser of somebody who runs the service and has an organization of their own."""
+    OrganizationFactory(owner=operator)
+    return as_person(operator)
+
+
+@pytest.fixture
+def name(make_key: MakeKey) -> str:
+    """Return the id of a request with a price, a markup and a provider's cost."""
+    version = snapshots.make_price_version(RATES, cost=COST, markup_basis_points=550)
+    event = book(
+        make_key()[0], price_version_id=version.pk, amount_picos=PICOS, cost_nanos=73_000, upstream_id="msg_up", external_user="<i>eve</i>"
+    )
+    return generation_id(event.event_id)
+
+
+def test_the_price_is_explained_to_the_last_digit(name: str, owner: User, as_person: AsPerson) -> None:
+    answer = as_person(owner).get(f"/requests/{name}")
+
+    page = answer.content.decode()
+    assert (answer.context["receipt"].explanation.picos, answer.context["rounded_picos"]) == (PICOS, 214_000_000)
+    assert [text in page for text in ("Explain this price", "5.5 %", "$0.0002140001", "$0.000214", "Paid with credit")] == [True] * 5
+    assert "it is what was charged" in page
+
+
+def test_only_operators_see_what_the_provider_charges(
+    name: str, member: User, organization: Organization, as_person: AsPerson, as_operator: Client
+) -> None:
+    owner = organization.memberships.get(role="owner").user
+    pages = [as_person(person).get(f"/requests/{name}").content.decode() for person in (owner, member)]
+    seen = as_operator.get(f"/requests/{name}?organization={organization.public_id}").content.decode()
+
+    words = ("For operators", "Provider's cost", "73,000 nanos", "141,000 nanos", "msg_up")
+    assert [[word in page for word in words] for page in (*pages, seen)] == [[False] * 5, [False] * 5, [True] * 5]
+
+
+def test_the_file_of_a_member_and_of_an_operator_are_the_same_and_name_no_cost(
+    name: str, member: User, organization: Organization, as_person: AsPerson, as_operator: Client
+) -> None:
+    path = f"/requests/{name}/receipt.json"
+    mine = as_person(member).get(path)
+    theirs = as_operator.get(f"{path}?organization={organization.public_id}")
+
+    assert mine["Content-Disposition"] == f'attachment; filename="receipt-{name}.json"'
+    assert mine.content == theirs.content
+    assert json.loads(mine.content)["amount_picos"] == PICOS
+    assert b"73000" not in mine.content
+
+
+def test_naming_an_organization_helps_no_stranger(name: str, stranger: User, organization: Organization, as_person: AsPerson) -> None:
+    browser = as_person(stranger)
+    paths = [f"/requests/{name}{end}?organization={organization.public_id}" for end in ("", "/receipt.json")]
+
+    assert [browser.get(path).status_code for path in paths] == [404, 404]
+    assert [Client().get(path).status_code for path in paths] == [302, 302]
+
+
+def test_an_operator_who_names_nobody_finds_nothing(name: str, as_operator: Client) -> None:
+    assert as_operator.get(f"/requests/{name}?organization=org_nobody").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"status": "error", "amount_picos": 0}, "is free"),
+        ({"status": "expired", "meters": {}}, "last reported"),
+        ({"price_version_id": 0}, "no longer known"),
+    ],
+)
+def test_what_is_no_sum_of_its_lines_says_why(make_key: MakeKey, owner: User, as_person: AsPerson, fields: dict, text: str) -> None:
+    version = snapshots.make_price_version(RATES)
+    event = book(make_key()[0], **{"price_version_id": version.pk, **fields})
+
+    assert text in as_person(owner).get(f"/requests/{generation_id(event.event_id)}").content.decode()
