@@ -15,7 +15,7 @@ from gateway.relay.errors import ApiError, ProviderFailed
 from gateway.relay.generation import Generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.outcomes import name_outcome
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.statistics import Sample
 from gateway.relay.tallies import FAULTS, OK
 from gateway.relay.upstream import UpstreamDown
 
@@ -89,9 +89,9 @@ def may_try_next(fault: UpstreamFault) -> bool:
 class AttemptLog:
     """Records each try on the receipt, in the endpoint's health and in its statistics."""
 
-    def __init__(self, health: EndpointHealth, statistics: Statistics) -> None:
+    def __init__(self, health: EndpointHealth) -> None:
         self._health = health
-        self._statistics = statistics
+        self._statistics = health.statistics
 
     def started(self, generation: Generation, candidate: Candidate) -> int:
         """Note that a try goes out; returns the moment, in monotonic nanoseconds."""

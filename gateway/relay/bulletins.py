@@ -17,7 +17,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from gateway.relay.health import EndpointHealth
-from gateway.relay.statistics import LONG_SLOT_S, LONG_SLOTS, SHORT_SLOT_S, SHORT_SLOTS, Bulletin, Statistics
+from gateway.relay.statistics import LONG_SLOT_S, LONG_SLOTS, SHORT_SLOT_S, SHORT_SLOTS, Bulletin
 from gateway.relay.tallies import OK, Tally
 
 _log = logging.getLogger(__name__)
@@ -48,9 +48,9 @@ def _hour_key(hour: int) -> str:
 class Bulletins:
     """Of one process. ``days`` is endpoint → successes and graded requests of the last 24 hours, without the newest minutes."""
 
-    def __init__(self, broker_url: str, statistics: Statistics, health: EndpointHealth, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, broker_url: str, health: EndpointHealth, *, clock: Callable[[], float] = time.time) -> None:
         self._redis = redis.asyncio.Redis.from_url(broker_url, socket_connect_timeout=1, socket_timeout=5)
-        self._statistics = statistics
+        self._statistics = health.statistics
         self._health = health
         self._clock = clock
         self._process = secrets.token_hex(4).encode()

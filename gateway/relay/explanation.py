@@ -26,6 +26,7 @@ from gateway.relay.explanation_shapes import (
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import disabled_key, endless_answer, holds_to_try, refused_hold
 from gateway.relay.preferences import Preferences, read_preferences
+from gateway.relay.ranking import DOWN, heeds_quality, rank_of, say_why_behind
 from gateway.relay.routing import SOFT_PARAMETERS, Route, find_route, is_named, names_of, parameters_of, refusal_of, with_suffix
 
 _PERMILLE = 1000
@@ -121,13 +122,21 @@ class _Ranking:
         self._candidates = candidates
         self._request = request
         self._wishes = {model: with_suffix(wish, suffix) for model, suffix in suffixes.items()}
-        self._health = health
-        # Weights of the draw, per model: only stable endpoints take part.
+        parameters = parameters_of(request.body)
+        self._ranks: dict[str, int] = {}
+        # Weights of the draw, per model: only endpoints that nothing puts behind the others take part.
         self._weights: dict[str, float] = {}
+        best: dict[str, int] = {}
         for one in candidates:
-            if not health.is_down(one.endpoint.id):
-                model = one.endpoint.model
+            model, wanted = one.endpoint.model, self._wishes[one.endpoint.model]
+            rank = rank_of(one, wanted, health, with_quality=heeds_quality(wanted, parameters))
+            self._ranks[one.endpoint.id] = rank
+            best[model] = min(rank, best.get(model, rank))
+        for one in candidates:
+            model = one.endpoint.model
+            if self._ranks[one.endpoint.id] == best[model] < DOWN:
                 self._weights[model] = self._weights.get(model, 0.0) + _weight(one)
+        self._best = best
 
     def rows(self, terms: Terms) -> list[RankedEndpoint]:
         """Return the candidates as the wire has them."""
@@ -162,8 +171,9 @@ class _Ranking:
             places = [place for place, slug in enumerate(wish.order) if slug in (endpoint.tag, endpoint.provider)]
             named = ("order", f"provider.order names it at place {places[0] + 1}") if places else _UNNAMED
             return *named, None
-        if self._health.is_down(endpoint.id):
-            return "outage", "failed or was rate limited in the last seconds, so it comes after those that answer", None
+        rank = self._ranks[endpoint.id]
+        if rank >= DOWN or rank > self._best[endpoint.model]:
+            return *say_why_behind(rank), None
         if wish.sort:
             across = " among the endpoints of all models" if wish.across_models else ""
             return "sort", f"sorted by {wish.sort}{across}", None
@@ -234,6 +244,7 @@ def _why(rule: str, one: Candidate, wish: Preferences, parameters: frozenset[str
 _PLAIN_RULES = {
     "ignored_providers": "provider.ignore names it",
     "data_policy:training": "may train on prompts, and provider.data_collection is 'deny'",
+    "distillable_text": "no permission of its author to learn from its text is known, and provider.enforce_distillable_text is true",
     "data_policy:zdr": "does not promise zero data retention, and provider.zdr is true",
 }
 

@@ -10,7 +10,7 @@ from gateway.relay.tallies import LIMITED, OK, Tally, find_percentiles
 
 Percentile = Literal["p50", "p75", "p90", "p95", "p99"]
 
-_PLACES: Final[dict[str, int]] = {"p50": 0, "p75": 1, "p90": 2, "p95": 3, "p99": 4}
+PLACES: Final[dict[str, int]] = {"p50": 0, "p75": 1, "p90": 2, "p95": 3, "p99": 4}
 _RISING: Final = (0.5, 0.75, 0.9, 0.95, 0.99)
 _FALLING: Final = (0.01, 0.05, 0.1, 0.25, 0.5)
 # OpenRouter's grades: with a hundred requests, from 95 % an endpoint is as good as any, under 80 % it is a fallback only.
@@ -65,11 +65,11 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
 
     def latency_ms(self, percentile: Percentile = "p50") -> float | None:
         """Return the time to the first token that this share of the streams kept below, in milliseconds; None when not measured."""
-        return self.first_token_ms[_PLACES[percentile]] if self.first_token_ms else None
+        return self.first_token_ms[PLACES[percentile]] if self.first_token_ms else None
 
     def throughput_tps(self, percentile: Percentile = "p50") -> float | None:
         """Return the tokens a second that this share of the answers surpassed; None when not measured."""
-        return self.tokens_per_s[_PLACES[percentile]] if self.tokens_per_s else None
+        return self.tokens_per_s[PLACES[percentile]] if self.tokens_per_s else None
 
 
 def figures_of(tally: Tally) -> Figures:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from gateway.relay.statistics import Statistics
+
 OUTAGE_WINDOW_S: Final = 30.0
 PROBE_S: Final = 10.0  # how long a probe keeps others away; one that takes longer is no good sign
 _FAILURES_FOR_OUTAGE: Final = 3  # in a row; fewer may be chance
@@ -37,11 +39,12 @@ class _Trouble:
 
 class EndpointHealth:
     """Of one process. ``clock`` returns monotonic seconds. A deployment is an endpoint with one of its provider's credentials; where
-    there is only one, it is called as the endpoint.
+    there is only one, it is called as the endpoint. ``statistics`` are what else is known of the endpoints.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, statistics: Statistics | None = None) -> None:
         self._clock = clock
+        self.statistics = Statistics() if statistics is None else statistics
         self._troubles: dict[str, _Trouble] = {}
         self._cooling: dict[str, float] = {}  # deployment, or endpoint when all of its are → until
         self._outage_news: dict[str, float] = {}  # endpoint → when it last failed; 0: it answers

@@ -1,7 +1,6 @@
 """The ``provider`` object of a request: what a caller wants of the endpoints, read and checked. Pure.
 
-Unknown keys are ignored, as OpenRouter does. ``preferred_min_throughput``, ``preferred_max_latency``, ``enforce_distillable_text`` and
-``max_price.audio`` are checked and rule nothing out.
+Unknown keys are ignored, as OpenRouter does. ``preferred_min_throughput`` and ``preferred_max_latency`` rule nothing out, they put behind.
 """
 
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from weakref import WeakKeyDictionary
 from billing.money import NotAnAmount, nanos_from_usd
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import BadRequest
+from gateway.relay.figures import PLACES
 
 _SORTS: Final = ("price", "throughput", "latency", "exacto")
 _PERCENTILES: Final = ("p50", "p75", "p90", "p99")
@@ -23,12 +23,14 @@ _QUANTIZATIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _TOKENS_PER_PRICE: Final = 1_000_000
 _PICOS_PER_NANO: Final = 1_000
+_MS_PER_S: Final = 1_000.0
 # Kind of price → the meter it limits, and how many units of it the price is for.
 _MAX_PRICES: Final[Mapping[str, tuple[str, int]]] = {
     "prompt": ("input_tokens", _TOKENS_PER_PRICE),
     "completion": ("output_tokens", _TOKENS_PER_PRICE),
     "request": ("requests", 1),
     "image": ("images", 1),
+    "audio": ("audio_input_tokens", 1),  # the unit of a model's "audio" price
 }
 
 
@@ -36,7 +38,7 @@ _MAX_PRICES: Final[Mapping[str, tuple[str, int]]] = {
 class Preferences:
     """The ``provider`` object of a request, checked. Slugs are in lower case; ``quantizations`` has everything that those asked for cover;
     ``max_rates`` pairs a meter with the most picos one unit of it may cost. ``across_models`` sorts the endpoints of all models together
-    instead of one model after the other; there is a ``sort`` then.
+    instead of one model after the other; there is a ``sort`` then. Thresholds pair a place in the percentiles of figures.py with a bound.
     """
 
     order: tuple[str, ...] = ()
@@ -50,6 +52,9 @@ class Preferences:
     sort: str = ""
     across_models: bool = False
     max_rates: tuple[tuple[str, int], ...] = ()
+    distillable_only: bool = False
+    max_latencies_ms: tuple[tuple[int, float], ...] = ()
+    min_throughputs_tps: tuple[tuple[int, float], ...] = ()
 
 
 NO_PREFERENCES: Final = Preferences()
@@ -106,8 +111,6 @@ def _max_rates(raw: dict[str, Any]) -> tuple[tuple[str, int], ...]:
         return ()
     if not isinstance(prices, dict):
         raise _refuse("max_price", "an object")
-    if prices.get("audio") is not None:
-        _price_nanos(prices["audio"], "audio")
     return tuple(
         # A limit finer than a pico is rounded in the caller's favour.
         (meter, -(-_price_nanos(prices[name], name) * _PICOS_PER_NANO // units))
@@ -131,18 +134,23 @@ def _sort(raw: dict[str, Any]) -> tuple[str, bool]:
     return str(value), partition == "none"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
-def _check_threshold(raw: dict[str, Any], name: str) -> None:
+def _thresholds(raw: dict[str, Any], name: str, unit: float = 1.0) -> tuple[tuple[int, float], ...]:
+    """Return (place of the percentile, bound in ``unit``s) of every threshold; a plain number is one for the median."""
     value = raw.get(name)
-    if isinstance(value, dict):
-        for percentile in _PERCENTILES:
-            if value.get(percentile) is not None and not _is_number(value[percentile]):
-                raise _refuse(f"{name}.{percentile}", "a number")
-    elif value is not None and not _is_number(value):
-        raise _refuse(name, f"a number or an object of {', '.join(_PERCENTILES)}")
+    if value is None:
+        return ()
+    if not isinstance(value, dict):
+        if not _is_positive(value):
+            raise _refuse(name, f"a number, zero or more, or an object of {', '.join(_PERCENTILES)}")
+        return ((PLACES["p50"], value * unit),)
+    for percentile in _PERCENTILES:
+        if value.get(percentile) is not None and not _is_positive(value[percentile]):
+            raise _refuse(f"{name}.{percentile}", "a number, zero or more")
+    return tuple((PLACES[percentile], value[percentile] * unit) for percentile in _PERCENTILES if value.get(percentile) is not None)
 
 
 def read_preferences(raw: dict[str, Any]) -> Preferences:
@@ -152,9 +160,6 @@ def read_preferences(raw: dict[str, Any]) -> Preferences:
     collection = raw.get("data_collection")
     if collection not in (None, "allow", "deny"):
         raise _refuse("data_collection", "'allow' or 'deny'")
-    _check_threshold(raw, "preferred_min_throughput")
-    _check_threshold(raw, "preferred_max_latency")
-    _flag(raw, "enforce_distillable_text")
     sort, across_models = _sort(raw)
     wish = Preferences(
         order=_strings(raw, "order"),
@@ -168,6 +173,9 @@ def read_preferences(raw: dict[str, Any]) -> Preferences:
         sort=sort,
         across_models=across_models,
         max_rates=_max_rates(raw),
+        distillable_only=_flag(raw, "enforce_distillable_text"),
+        max_latencies_ms=_thresholds(raw, "preferred_max_latency", _MS_PER_S),
+        min_throughputs_tps=_thresholds(raw, "preferred_min_throughput"),
     )
     if wish.only and wish.ignore and (both := set(wish.only).intersection(wish.ignore)):
         raise BadRequest(

@@ -1,8 +1,8 @@
 """Which endpoints may serve a request, in which order, and why the others may not. Pure: no clock, no network.
 
 Default order: endpoints without an outage in the last 30 seconds first; among them one is drawn with weight 1 / price², the rest follow by
-price; those with an outage come last. ``provider.order`` and ``provider.sort`` switch the draw off. Whatever the sort, the order is
-by price: nothing else is measured.
+price; those with an outage come last. ``provider.order`` and ``provider.sort`` switch the draw off. ranking.py has the order, this file
+what may serve at all.
 """
 
 import random
@@ -16,6 +16,7 @@ from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.errors import BadRequest, NoEndpoint, availability
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import NO_PREFERENCES, Preferences, check_slugs, read_preferences
+from gateway.relay.ranking import order_candidates, put_misses_last, sort_across
 
 __all__ = [
     "SOFT_PARAMETERS",
@@ -81,6 +82,8 @@ def refusal_of(  # noqa: C901, PLR0911 -- a list of rules, read from top to bott
         return "data_policy:training"
     if wish.zdr and policy.get("zdr") is not True:
         return "data_policy:zdr"
+    if wish.distillable_only:  # the catalog knows of no author's permission, and unknown is no
+        return "distillable_text"
     for meter, limit_picos in wish.max_rates:
         if endpoint.price.rates.get(meter, 0) > limit_picos:
             return "max_price"
@@ -90,17 +93,6 @@ def refusal_of(  # noqa: C901, PLR0911 -- a list of rules, read from top to bott
 def parameters_of(body: dict[str, Any]) -> frozenset[str]:
     """Return the request's fields that an endpoint has to support, under the catalog's names."""
     return frozenset(_PARAMETER_NAMES.get(name, name) for name, value in body.items() if value is not None and name not in _NOT_PARAMETERS)
-
-
-def _draw(stable: list[Candidate], rng: random.Random) -> list[Candidate]:
-    """Put one candidate, drawn with weight 1 / price², in front of the others, which stay sorted by price. Free ones win outright."""
-    if len(stable) < 2 or stable[0].blended_picos == 0:  # noqa: PLR2004 -- one is no choice
-        return stable
-    weights = [1.0 / (candidate.blended_picos * candidate.blended_picos) for candidate in stable]
-    chosen = rng.choices(range(len(stable)), weights)[0]
-    if chosen:
-        stable.insert(0, stable.pop(chosen))
-    return stable
 
 
 def order_endpoints(
@@ -115,6 +107,9 @@ def order_endpoints(
     """Return the endpoints of one model in the order to try. An empty list comes with the rules that emptied it."""
     route = Route([])
     allowed = route.candidates
+    if wish is NO_PREFERENCES and max_tokens is None:
+        allowed += candidates  # there is no rule that they could break
+        candidates = ()
     for candidate in candidates:
         rule = refusal_of(candidate, wish, parameters, max_tokens)
         if rule:
@@ -130,19 +125,7 @@ def order_endpoints(
     if spare and not wish.order:
         allowed = allowed[: -len(spare)]
     if len(allowed) > 1:
-        stable = [candidate for candidate in allowed if not health.is_down(candidate.endpoint.id)]
-        down = [candidate for candidate in allowed if health.is_down(candidate.endpoint.id)] if len(stable) < len(allowed) else []
-        if wish.order:
-            rank = {slug: place for place, slug in enumerate(wish.order)}
-            last = len(rank)
-            allowed = sorted(
-                stable + down,
-                key=lambda one: min(rank.get(one.endpoint.tag, last), rank.get(one.endpoint.provider, last)),
-            )
-        elif wish.sort:
-            allowed = stable + down
-        else:
-            allowed = _draw(stable, rng) + down
+        allowed = order_candidates(allowed, wish, parameters, health, rng)
     if spare and not wish.order:
         allowed[_BEFORE_LAST_RESORT:_BEFORE_LAST_RESORT] = spare
     route.candidates = allowed if wish.allow_fallbacks or wish.order else allowed[:1]
@@ -153,12 +136,6 @@ def with_suffix(wish: Preferences, suffix: str) -> Preferences:
     """``:floor`` sorts by price, ``:nitro`` by throughput, ``:exacto`` by quality; an explicit order stays."""
     sort = _SUFFIX_SORTS.get(suffix)
     return replace(wish, sort=sort) if sort and not wish.order else wish
-
-
-def _sort_across(candidates: list[Candidate], wish: Preferences, health: EndpointHealth) -> list[Candidate]:
-    """Return the endpoints of all models in one list, as each model's was: those with an outage last. Equals stay in the models' order."""
-    together = sorted(candidates, key=lambda one: (one.host.spec.is_last_resort, health.is_down(one.endpoint.id), one.blended_picos))
-    return together if wish.allow_fallbacks else together[:1]
 
 
 def names_of(request: ChatRequest) -> tuple[str, ...]:
@@ -227,9 +204,19 @@ def find_route(
             total.excluded_by[rule] = total.excluded_by.get(rule, 0) + count
     if not total.candidates:
         _raise_empty(names, unknown, total.excluded_by)
-    if wish.across_models and not wish.order:
-        total.candidates = _sort_across(total.candidates, wish, health)
+    if not wish.order:
+        total.candidates = _order_all(total.candidates, wish, health)
     return total
+
+
+def _order_all(candidates: list[Candidate], wish: Preferences, health: EndpointHealth) -> list[Candidate]:
+    """Return the endpoints of several models, each model's in its order, in the order to try."""
+    if wish.across_models:
+        together = sort_across(candidates, wish, health)
+        return together if wish.allow_fallbacks else together[:1]
+    if wish.max_latencies_ms or wish.min_throughputs_tps:
+        return put_misses_last(candidates, wish, health)
+    return candidates
 
 
 def _raise_empty(names: tuple[str, ...], unknown: list[str], excluded_by: dict[str, int]) -> None:

@@ -15,11 +15,11 @@ OTHER_PROCESS = """
 import asyncio, sys
 from gateway.relay.bulletins import Bulletins
 from gateway.relay.health import EndpointHealth
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.statistics import Sample
 
 async def main():
-    statistics, health = Statistics(), EndpointHealth()
-    bulletins = Bulletins(sys.argv[1], statistics, health)
+    health = EndpointHealth()
+    statistics, bulletins = health.statistics, Bulletins(sys.argv[1], health)
     task = asyncio.create_task(bulletins.run_forever())
     for _ in range(200):
         statistics.record(Sample("a/m@other", "ok", first_token_ms=250))
@@ -45,8 +45,9 @@ class Process:
     """What a process of the data plane has."""
 
     def __init__(self, url: str = "", clock=time.time) -> None:
-        self.statistics, self.health = Statistics(clock), EndpointHealth()
-        self.bulletins = Bulletins(url or settings.BROKER_REDIS_URL, self.statistics, self.health, clock=clock)
+        self.statistics = Statistics(clock)
+        self.health = EndpointHealth(statistics=self.statistics)
+        self.bulletins = Bulletins(url or settings.BROKER_REDIS_URL, self.health, clock=clock)
 
 
 async def test_what_one_process_sees_every_process_knows_within_five_seconds():

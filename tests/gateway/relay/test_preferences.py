@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from gateway.relay.errors import BadRequest
+from gateway.relay.figures import PLACES
 from gateway.relay.preferences import NO_PREFERENCES, Preferences, check_slugs, read_preferences
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.catalog_views import make_view
@@ -37,6 +38,16 @@ def test_preferences_are_read_exactly():
     )
 
 
+def test_thresholds_are_pairs_of_a_percentile_and_a_bound_in_milliseconds_and_tokens_per_second():
+    wish = read_preferences({"preferred_min_throughput": 50, "preferred_max_latency": {"p50": 0.25, "p90": None, "p99": 2}})
+    assert wish.min_throughputs_tps == ((PLACES["p50"], 50),)
+    assert wish.max_latencies_ms == ((PLACES["p50"], 250), (PLACES["p99"], 2000))
+
+
+def test_a_limit_on_audio_is_dollars_per_token_as_a_models_audio_price_is():
+    assert read_preferences({"max_price": {"audio": "0.00004"}}).max_rates == (("audio_input_tokens", 40_000_000),)
+
+
 def test_a_limit_finer_than_a_pico_is_rounded_up():
     assert read_preferences({"max_price": {"prompt": "0.000000001"}}).max_rates == (("input_tokens", 1),)
 
@@ -47,11 +58,9 @@ def test_a_limit_finer_than_a_pico_is_rounded_up():
         {},
         {"a_key_of_tomorrow": 3},
         {"max_price": {"a_price_of_tomorrow": -1, "prompt": None}},
-        {"max_price": {"audio": "3"}},
         {"order": None, "only": None, "ignore": [], "sort": None, "max_price": None, "quantizations": None, "zdr": None},
-        {"preferred_min_throughput": 50, "preferred_max_latency": 0.5},
-        {"preferred_min_throughput": {"p50": 50, "p90": None}, "preferred_max_latency": {"p99": 2.5, "p10": "fast"}},
-        {"enforce_distillable_text": True},
+        {"preferred_min_throughput": None, "preferred_max_latency": {"p50": None, "p10": "fast"}},
+        {"enforce_distillable_text": False},
         {"sort": {"by": None, "partition": None}},
     ],
 )
@@ -114,6 +123,8 @@ def test_a_wide_quantization_covers_the_narrow_ones(asked, covered):
         ({"max_price": {"audio": -0.5}}, "provider.max_price.audio"),
         ({"preferred_min_throughput": "fast"}, "provider.preferred_min_throughput"),
         ({"preferred_min_throughput": True}, "provider.preferred_min_throughput"),
+        ({"preferred_min_throughput": -1}, "provider.preferred_min_throughput"),
+        ({"preferred_max_latency": {"p75": -0.1}}, "provider.preferred_max_latency.p75"),
         ({"preferred_max_latency": [1]}, "provider.preferred_max_latency"),
         ({"preferred_max_latency": {"p50": 1, "p90": "slow"}}, "provider.preferred_max_latency.p90"),
     ],
