@@ -78,11 +78,13 @@ def _joined_details(details: list[Json]) -> list[Json]:
         last = joined[-1] if joined else None
         if (
             last is not None
-            and detail.get("type") == last.get("type") == "reasoning.text"
+            and detail.get("type") == last.get("type")
+            and detail.get("type") in ("reasoning.text", "reasoning.summary")
             and detail.get("index") == last.get("index")
             and detail.get("format") == last.get("format")
         ):
-            joined[-1] = {**last, **detail, "text": (last.get("text") or "") + (detail.get("text") or "")}
+            name = str(detail["type"]).removeprefix("reasoning.")  # text or summary, which is also where its words are
+            joined[-1] = {**last, **detail, name: (last.get(name) or "") + (detail.get(name) or "")}
         else:
             joined.append(detail)
     return joined

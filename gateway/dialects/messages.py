@@ -33,6 +33,8 @@ _SAMPLING = ("temperature", "top_p", "top_k")
 class MessagesDialect:
     """POST …/messages."""
 
+    native = "messages"
+
     def encode_request(
         self, request: ChatRequest, endpoint: EndpointSpec, provider: ProviderSpec, *, stream: bool, max_tokens: int | None
     ) -> UpstreamCall:

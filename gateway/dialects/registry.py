@@ -1,18 +1,24 @@
 """Which dialect a provider's row means, by the type of model that is asked. A dialect has no state, so one object serves all."""
 
-from catalog.types import ModelType
-from gateway.dialects.base import InvalidRequest, UpstreamDialect
+import re
+from functools import lru_cache
+
+from catalog.types import EndpointSpec, ModelType, ProviderSpec
+from gateway.dialects.base import ChatRequest, InvalidRequest, UpstreamDialect
 from gateway.dialects.chat_completions import ChatCompletionsDialect
 from gateway.dialects.embeddings import GeminiEmbeddings, OpenAiEmbeddings
 from gateway.dialects.gemini import GeminiDialect
 from gateway.dialects.messages import MessagesDialect
 from gateway.dialects.rerank import CohereRerank, JinaRerank, VoyageRerank
+from gateway.dialects.responses import ResponsesDialect
+from gateway.providers.table import quirks_for
 
 _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
     "chat": {
         "chat_completions": ChatCompletionsDialect(),
         "messages": MessagesDialect(),
         "gemini": GeminiDialect(),
+        "responses": ResponsesDialect(),
     },
     "embedding": {
         "chat_completions": OpenAiEmbeddings(),
@@ -42,3 +48,24 @@ def dialect_for(name: str, kind: ModelType = "chat", *, simulated: bool = False)
     if found is None:
         raise InvalidRequest(f"This model's provider cannot answer for models of type {kind}.", "model")
     return found
+
+
+def choose_dialect(request: ChatRequest, endpoint: EndpointSpec, provider: ProviderSpec, *, simulated: bool = False) -> UpstreamDialect:
+    """Return the dialect in which ``endpoint`` is asked: its provider's, or another that the provider speaks as well.
+
+    Hosts of Chat Completions that speak Responses too are asked in it by clients that speak it, whose thoughts survive only so, and for
+    models that are served in no other form. Raises: InvalidRequest.
+    """
+    if request.kind == "chat" and provider.dialect == "chat_completions":
+        quirks = quirks_for(provider)
+        only, also = quirks.responses_only, quirks.responses
+        if (also and request.native_dialect == "responses" and _matches(also, endpoint.provider_model_id)) or (
+            only and _matches(only, endpoint.provider_model_id)
+        ):
+            return _DIALECTS["chat"]["responses"]
+    return dialect_for(provider.dialect, request.kind, simulated=simulated)
+
+
+@lru_cache(maxsize=4096)
+def _matches(pattern: str, model: str) -> bool:
+    return re.match(pattern, model) is not None

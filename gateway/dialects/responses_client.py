@@ -181,6 +181,9 @@ def _details(item: ReasoningItem, index: int) -> list[Json]:
             detail["text"] = text
         elif detail["type"] == "reasoning.summary":
             detail["summary"] = summary
+        elif summary:
+            told = {"type": "reasoning.summary", "summary": summary, "format": detail.get("format"), "index": detail.get("index", index)}
+            return [told, detail]
         return [detail]
     details: list[Json] = []
     if text:

@@ -258,6 +258,15 @@ class ResponsesStreamEncoder(BlockEncoder):
             self._event("response.reasoning_text.done", **self._place(), content_index=0, text=text)
         self._close_item(**{self._thinks_in: [part]})
 
+    def _take_detail(self, detail: Json) -> None:
+        """Put what only OpenAI can read into the item of the summary that it belongs to."""
+        place = (detail.get("format"), detail.get("index"))
+        if detail.get("type") == "reasoning.encrypted" and self._key == ("thoughts", "reasoning.summary", *place):
+            self._item = {**self._item, "encrypted_content": seal_detail(detail)}
+            self._close()
+            return
+        super()._take_detail(detail)
+
     def _write_sealed(self, detail: Json) -> None:
         item: Json = {"type": "reasoning", "id": self._item_id("rs"), "status": "in_progress", "summary": [], "content": []}
         self._open_item({**item, "encrypted_content": seal_detail(detail)})

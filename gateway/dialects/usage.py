@@ -10,6 +10,12 @@ from gateway.dialects.base import Json
 
 # Far above what any request can use. Priced, a larger one would leave the 64 bits of a balance, and its charge would be refused for ever.
 _COUNT_MAX = 10**9
+_RESPONSES_NAMES = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens_details": "completion_tokens_details",
+}
 _TOTALS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
@@ -202,3 +208,11 @@ def _modalities(report: Json, name: str) -> dict[str, int]:
         if isinstance(detail, dict) and isinstance(detail.get("modality"), str):
             found[detail["modality"]] = found.get(detail["modality"], 0) + count(detail.get("tokenCount"))
     return found
+
+
+def usage_from_responses(report: Any) -> Usage | None:
+    """Read the ``usage`` of OpenAI Responses: Chat Completions' counts under other names. Returns None when there is no report."""
+    if not isinstance(report, dict) or not (_is_number(report.get("input_tokens")) or _is_number(report.get("output_tokens"))):
+        return None
+    renamed = {_RESPONSES_NAMES.get(name, name): value for name, value in report.items()}
+    return usage_from_chat(renamed)

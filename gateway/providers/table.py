@@ -13,6 +13,9 @@ _STANDARD_EFFORTS = ("low", "medium", "high")
 _OPENAI_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 # Sampling parameters that are no part of OpenAI's own API; a strict host answers 400 to them.
 _NOT_OPENAI = frozenset({"top_k", "min_p", "top_a", "repetition_penalty"})
+# developers.openai.com/api/docs/models: which of its models each endpoint takes.
+_OPENAI_RESPONSES = r"(?:gpt-|o\d|chat-latest)(?!.*(?:audio|search-preview|transcribe|-tts|image|oss))"
+_OPENAI_RESPONSES_ONLY = r"(?:o\d.*-pro|gpt-.*-pro\b|gpt-.*codex|codex-|computer-use|.*deep-research)"
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +36,9 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     service_tiers: bool = False  # takes service_tier
     user_field: bool = True  # takes a (hashed) user
     thinking_blocks: bool = False  # wants Anthropic's signed blocks of earlier turns back as thinking_blocks, as it sent them
+    # Models (a pattern of the provider's names) that are asked in Responses when the client speaks it, and those that are always.
+    responses: str = ""
+    responses_only: str = ""
     # What every request says besides. Gateways keep caches that know nothing of our tenants: one's answer must never be another's.
     headers: dict[str, str] = {}
     body: dict[str, object] = {}
@@ -44,9 +50,22 @@ CLOUDFLARE_HEADERS = {"cf-aig-skip-cache": "true"}
 
 QUIRKS: dict[str, Quirks] = {
     "openai": Quirks(
-        max_tokens_field="max_completion_tokens", developer_role=True, efforts=_OPENAI_EFFORTS, refuses=_NOT_OPENAI, service_tiers=True
+        max_tokens_field="max_completion_tokens",
+        developer_role=True,
+        efforts=_OPENAI_EFFORTS,
+        refuses=_NOT_OPENAI,
+        service_tiers=True,
+        responses=_OPENAI_RESPONSES,
+        responses_only=_OPENAI_RESPONSES_ONLY,
     ),
-    "azure": Quirks(max_tokens_field="max_completion_tokens", developer_role=True, efforts=_OPENAI_EFFORTS, refuses=_NOT_OPENAI),
+    "azure": Quirks(
+        max_tokens_field="max_completion_tokens",
+        developer_role=True,
+        efforts=_OPENAI_EFFORTS,
+        refuses=_NOT_OPENAI,
+        responses=_OPENAI_RESPONSES,
+        responses_only=_OPENAI_RESPONSES_ONLY,
+    ),
     "groq": Quirks(max_tokens_field="max_completion_tokens", refuses=_NOT_OPENAI, service_tiers=True),
     "cerebras": Quirks(max_tokens_field="max_completion_tokens", refuses=_NOT_OPENAI),
     "xai": Quirks(refuses=_NOT_OPENAI),

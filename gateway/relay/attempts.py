@@ -8,7 +8,7 @@ import msgspec
 
 from billing.types import AttemptRecord
 from gateway.dialects.base import InvalidRequest, UpstreamDialect, UpstreamFault
-from gateway.dialects.registry import dialect_for
+from gateway.dialects.registry import choose_dialect
 from gateway.providers.auth import auth_headers
 from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError, ProviderFailed
@@ -43,9 +43,9 @@ class Call(msgspec.Struct, frozen=True):
 def prepare_call(generation: Generation, candidate: Candidate) -> Call:
     """Return what is sent to the candidate, in its dialect. Raises: InvalidRequest for what that dialect cannot express."""
     spec, host = candidate.host.spec, candidate.host
-    dialect = dialect_for(spec.dialect, generation.request.kind, simulated=host.simulated)
     plan, request = generation.plan, generation.request
-    if request.opaque and spec.dialect != request.native_dialect:
+    dialect = choose_dialect(request, candidate.endpoint, spec, simulated=host.simulated)
+    if request.opaque and getattr(dialect, "native", "") != request.native_dialect:
         raise InvalidRequest(f"{request.opaque} can only be sent to providers that speak the same wire format.", request.opaque)
     call = dialect.encode_request(
         request,

@@ -1,8 +1,8 @@
 """The simulated provider, an ASGI application: ``uvicorn gateway.simulator.app:app``.
 
 Paths may begin with ``/p/<provider>``, which sets pace and the words of the answer:
-POST …/chat/completions and …/embeddings (OpenAI), …/messages (Anthropic), …/models/{model}:generateContent, :streamGenerateContent and
-:batchEmbedContents (Gemini), …/rerank (Jina; Cohere below v2, Voyage below voyage/v1);
+POST …/chat/completions, …/responses and …/embeddings (OpenAI), …/messages (Anthropic), …/rerank (Jina; Cohere below v2, Voyage below
+voyage/v1), …/models/{model}:generateContent, :streamGenerateContent and :batchEmbedContents (Gemini);
 GET …/models, /healthz, /stats. Every answer says ``x-tollway-simulated: 1``. What it can be told to do wrong: ``directives``.
 """
 
@@ -20,6 +20,7 @@ from gateway.simulator.openai_wire import OpenAiWire
 from gateway.simulator.profiles import profile_of
 from gateway.simulator.replies import PrefixCache, SimRequest, make_reply
 from gateway.simulator.rerank_wire import CohereRerankWire, JinaRerankWire, VoyageRerankWire
+from gateway.simulator.responses_wire import ResponsesWire
 from gateway.simulator.wire import BadBody, Wire, encode_json
 
 BODY_MAX_BYTES = 64 * 1024 * 1024
@@ -30,10 +31,12 @@ _MARK = (b"x-tollway-simulated", b"1")
 _JSON_HEADERS = [(b"content-type", b"application/json"), _MARK]
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), _MARK]
 _OPENAI, _ANTHROPIC, _GOOGLE = OpenAiWire(), AnthropicWire(), GeminiWire()
+_RESPONSES = ResponsesWire(_OPENAI)
 _OPENAI_EMBEDDINGS, _GOOGLE_EMBEDDINGS = OpenAiEmbeddingsWire(_OPENAI), GeminiEmbeddingsWire(_GOOGLE)
 # What a path ends with → the wire format; the first that fits.
 _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/chat/completions", _OPENAI),
+    ("/responses", _RESPONSES),
     ("/messages", _ANTHROPIC),
     ("/v2/rerank", CohereRerankWire(_OPENAI)),
     ("/voyage/v1/rerank", VoyageRerankWire(_OPENAI)),

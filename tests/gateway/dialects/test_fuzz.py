@@ -13,10 +13,13 @@ _WORDS = [
     "type", "index", "delta", "choices", "content", "text", "usage", "error", "message", "candidates", "parts", "tool_calls", "function",
     "finish_reason", "finishReason", "id", "name", "arguments", "args", "content_block", "partial_json", "functionCall", "usageMetadata",
     "input_tokens", "prompt_tokens", "completion_tokens", "promptTokenCount", "reasoning", "reasoning_content", "stop_reason", "thinking",
+    "response", "item", "output", "summary", "encrypted_content", "summary_index", "output_index", "call_id", "status", "annotation",
     "groundingMetadata", "promptFeedback", "blockReason", "input", "model", "citation", "signature", "iterations", "images", "inlineData",
 ]  # fmt: skip
 _VALUES = [
     "content_block_start", "content_block_delta", "content_block_stop", "message_start", "message_delta", "message_stop", "text_delta",
+    "response.created", "response.output_item.added", "response.output_item.done", "response.output_text.delta", "response.completed",
+    "response.reasoning_summary_text.delta", "response.function_call_arguments.delta", "response.incomplete", "function_call", "message",
     "thinking_delta", "input_json_delta", "signature_delta", "tool_use", "text", "thinking", "stop", "STOP", "tool_calls", "f",
 ]  # fmt: skip
 _JSON = st.recursive(
@@ -27,7 +30,7 @@ _JSON = st.recursive(
 _EVENTS = st.lists(
     st.tuples(st.sampled_from(["", "error", "message_delta"]), _JSON.map(msgspec.json.encode) | st.binary(max_size=12)), max_size=6
 )
-DIALECTS = ["chat_completions", "messages", "gemini"]
+DIALECTS = ["chat_completions", "messages", "gemini", "responses"]
 
 
 @pytest.mark.parametrize("name", DIALECTS)

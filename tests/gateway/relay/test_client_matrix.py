@@ -5,7 +5,7 @@ import pytest
 
 from tests.gateway.relay.conftest import COMPLETION_PICOS, PROMPT_PICOS, cost_nanos
 
-MODELS = ["test/chat", "test/claude", "test/gemini"]
+MODELS = ["test/chat", "test/claude", "test/gemini", "test/responses"]
 QUESTION = "Say hello to the road, and to the hills."
 SCHEMA = {"type": "object", "properties": {"at": {"type": "string"}}}
 CHAT_TOOL = {"type": "function", "function": {"name": "look", "parameters": SCHEMA}}
@@ -57,7 +57,7 @@ def said(path, body):
         return words, thoughts, [(block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"], counts
     items = body["output"]
     words = "".join(part["text"] for item in items if item["type"] == "message" for part in item["content"])
-    thoughts = "".join(part["text"] for item in items if item["type"] == "reasoning" for part in item["content"])
+    thoughts = "".join(part["text"] for item in items if item["type"] == "reasoning" for part in item["summary"] or item["content"])
     calls = [(item["name"], msgspec.json.decode(item["arguments"])) for item in items if item["type"] == "function_call"]
     return words, thoughts, calls, counts
 
