@@ -17,6 +17,7 @@ Action = Literal[
     "provider.updated",
     "markup.created",
     "markup.ended",
+    "plan.assigned",
     "price.overridden",
     "price.override_ended",
     "proposal.rejected",

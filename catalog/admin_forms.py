@@ -8,7 +8,6 @@ from django import forms
 
 from catalog import markup_rules, price_changes
 from catalog.cards import TOKEN_NAMES, BadPrice
-from catalog.markup import PER_CALLER
 from catalog.markup_rules import BadRule
 from catalog.models import MarkupRule, PriceOverride
 from catalog.sync.offers import picos_per_token
@@ -27,9 +26,9 @@ class _ConfirmedForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscrip
 
 
 class MarkupRuleForm(_ConfirmedForm):
-    """A catalog-wide markup rule, in percent and dollars."""
+    """A markup rule, in percent and dollars."""
 
-    scope = forms.ChoiceField(choices=[one for one in MarkupRule.Scope.choices if one[0] not in PER_CALLER])
+    scope = forms.ChoiceField(choices=MarkupRule.Scope.choices)
     percent = forms.DecimalField(min_value=Decimal(0), max_value=Decimal(1000), decimal_places=2)
     floor_usd = forms.DecimalField(
         required=False, min_value=Decimal(0), max_value=Decimal(100), decimal_places=6, label="Floor", help_text="$ per million tokens"

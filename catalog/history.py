@@ -45,7 +45,7 @@ class Arrival(NamedTuple):
 def price_periods(endpoints: Iterable[str]) -> dict[str, list[PricePeriod]]:
     """Return the periods of each endpoint (slug), oldest first, dated changes that still wait included."""
     columns = ("endpoint__slug", "id", "effective_from", "price", "source", "agreement_level")
-    rows = PriceVersion.objects.filter(endpoint__slug__in=list(endpoints)).order_by("endpoint__slug", "effective_from", "id")
+    rows = PriceVersion.objects.public().filter(endpoint__slug__in=list(endpoints)).order_by("endpoint__slug", "effective_from", "id")
     found: dict[str, list[PricePeriod]] = {}
     for slug, version_id, since, price, source, level in rows.values_list(*columns):
         periods = found.setdefault(slug, [])
@@ -63,7 +63,8 @@ def price_periods(endpoints: Iterable[str]) -> dict[str, list[PricePeriod]]:
 def latest_changes(snapshot: Snapshot, *, count: int) -> list[PriceChange]:
     """Return the newest price changes that are in force in ``snapshot``, newest first."""
     changed = (
-        PriceVersion.objects.filter(endpoint__slug__in=list(snapshot.endpoints))
+        PriceVersion.objects.public()
+        .filter(endpoint__slug__in=list(snapshot.endpoints))
         .values("endpoint__slug")
         .annotate(first=Min("effective_from"), last=Max("effective_from"))
         .exclude(first=Max("effective_from"))
@@ -81,7 +82,9 @@ def latest_changes(snapshot: Snapshot, *, count: int) -> list[PriceChange]:
 def latest_arrivals(snapshot: Snapshot, *, count: int) -> list[Arrival]:
     """Return the newest models of ``snapshot``, newest first. A model without a known date is not among them."""
     first_load = CatalogLoad.objects.order_by("id").values_list("loaded_at", flat=True).first()
-    seen = dict(PriceVersion.objects.values("endpoint__slug").annotate(seen=Min("created_at")).values_list("endpoint__slug", "seen"))
+    seen = dict(
+        PriceVersion.objects.public().values("endpoint__slug").annotate(seen=Min("created_at")).values_list("endpoint__slug", "seen")
+    )
     arrivals = []
     for model in snapshot.models.values():
         released = dt.datetime.fromtimestamp(model.created_s, tz=dt.UTC) if model.created_s else None

@@ -6,6 +6,7 @@ for the same thing the later one wins. Without any, the installation's own rate 
 
 import datetime as dt
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from catalog.pricing import marked_up
@@ -22,6 +23,11 @@ class Markup(NamedTuple):
     basis_points: int
     floor_picos: int = 0
     rule_id: int | None = None
+
+    @property
+    def percent(self) -> str:
+        """The rate, such as '5' or '2.75'."""
+        return f"{Decimal(self.basis_points) / 100:f}".rstrip("0").rstrip(".") if self.basis_points else "0"
 
     def apply(self, cost: RateCard) -> RateCard:
         """Return the customer's card. What is free stays free."""
@@ -73,6 +79,12 @@ class MarkupBook:
                 if rule.is_in_force(at):
                     return Markup(rule.basis_points, rule.floor_picos, rule.id)
         return self._default
+
+    def of_callers(self, *, at: dt.datetime) -> dict[tuple[str, str], Markup]:
+        """Return the markups that hold at a moment for an organization or a plan, by scope and target. Each is one for everything."""
+        nobody = Names("", "", "", "")
+        held = {key for key, rules in self._rules.items() if key[0] in PER_CALLER and any(rule.is_in_force(at) for rule in rules)}
+        return {(scope, target): self.find(nobody, at=at, **{scope: target}) for scope, target in sorted(held)}
 
     def moments(self) -> list[dt.datetime]:
         """Return when rules begin and end."""

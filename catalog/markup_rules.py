@@ -9,8 +9,9 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from catalog.markup import PER_CALLER, MarkupBook, Names, Rule
-from catalog.models import Endpoint, MarkupRule, Model, PriceVersion, Provider
+from accounts.models import Organization
+from catalog.markup import PER_CALLER, Markup, MarkupBook, Names, Rule
+from catalog.models import Endpoint, MarkupRule, Model, PlanMember, PriceVersion, Provider
 from catalog.pricing import blended_picos
 from catalog.types import RateCard
 
@@ -67,9 +68,6 @@ def read_book(*, default_basis_points: int | None = None, extra: Rule | None = N
 
 def check_rule(*, scope: str, target: str, basis_points: int, floor_picos: int, since: dt.datetime, until: dt.datetime | None) -> None:
     """Raise BadRule unless such a rule can be written."""
-    if scope in PER_CALLER:
-        msg = f"prices per {scope} are not charged yet; a rule that is shown and not charged would be worse than none"
-        raise BadRule(msg)
     if not 0 <= basis_points <= _BASIS_POINTS_MAX or not 0 <= floor_picos <= _FLOOR_MAX_PICOS:
         msg = "the percentage must be 0 to 1,000 and the floor 0 to 100 dollars per million tokens"
         raise BadRule(msg)
@@ -84,47 +82,59 @@ def check_rule(*, scope: str, target: str, basis_points: int, floor_picos: int, 
             "author": Model.objects.filter(author=target),
             "model": Model.objects.filter(slug=target),
             "endpoint": Endpoint.objects.filter(slug=target),
+            "plan": PlanMember.objects.filter(plan=target),
+            "organization": Organization.objects.filter(public_id=target),
         }[scope].exists()
     if not known:
-        msg = f"there is no {scope} {target!r}" if scope != "global" else "a global rule has no target"
+        hints = {"global": "a global rule has no target", "plan": f"no organization is on a plan {target!r}"}
+        msg = hints.get(scope, f"there is no {scope} {target!r}")
         raise BadRule(msg)
 
 
 def preview(
     *, scope: str, target: str, basis_points: int, floor_picos: int = 0, at: dt.datetime | None = None
 ) -> Preview:  # fmt: skip
-    """Return what such a rule would change if it held at ``at``. Raises: BadRule."""
+    """Return what such a rule would change if it held at ``at``, for those whom it concerns. Raises: BadRule."""
     moment = at or timezone.now()
     check_rule(scope=scope, target=target, basis_points=basis_points, floor_picos=floor_picos, since=moment, until=None)
     book = read_book(extra=Rule(_UNSAVED, scope, target, basis_points, floor_picos, moment))
+    caller = {scope: target} if scope in PER_CALLER else {}
+    ours = read_book() if caller else None
     current = {"endpoint__enabled": True, "endpoint__withdrawn_at": None}
-    versions = PriceVersion.objects.filter(effective_from__lte=moment, **current).order_by("endpoint_id", "-effective_from", "-id")
+    versions = PriceVersion.objects.public().filter(effective_from__lte=moment, **current).order_by("endpoint_id", "-effective_from", "-id")
     columns = ("endpoint__slug", "endpoint__model__slug", "endpoint__model__author", "endpoint__provider__slug")
     rows = []
     for cost, price, *names in versions.distinct("endpoint_id").values_list("cost", "price", *columns):
         named = Names(*names)
         cost_card, before = msgspec.convert(cost, RateCard), msgspec.convert(price, RateCard)
-        after = book.find(named, at=moment).apply(cost_card)
+        if ours is not None:
+            before = ours.find(named, at=moment, **caller).apply(cost_card)
+        after = book.find(named, at=moment, **caller).apply(cost_card)
         if after != before:
             rows.append(RepricedEndpoint(named, blended_picos(before), blended_picos(after), blended_picos(cost_card)))
     return Preview(tuple(rows))
 
 
 class PublicTerms(NamedTuple):
-    """What the public may know of the markup: the rate on everything, and whether some endpoints have another."""
+    """What the public may know of the markup: the rate on everything, such as '2.75', and whether some endpoints have another."""
 
     basis_points: int
+    percent: str
     has_exceptions: bool
-
-    @property
-    def percent(self) -> str:
-        """The rate on everything, such as '5' or '2.75'."""
-        return f"{Decimal(self.basis_points) / 100:f}".rstrip("0").rstrip(".") if self.basis_points else "0"
 
 
 def public_terms() -> PublicTerms:
     """Return the markup that holds now for what no special rule names."""
     now = timezone.now()
     general = read_book().find(Names("", "", "", ""), at=now)
-    special = MarkupRule.objects.filter(effective_from__lte=now).exclude(scope="global").exclude(effective_until__lte=now)
-    return PublicTerms(general.basis_points, special.exists())
+    special = (
+        MarkupRule.objects.filter(effective_from__lte=now).exclude(scope__in=("global", *PER_CALLER)).exclude(effective_until__lte=now)
+    )
+    return PublicTerms(general.basis_points, general.percent, special.exists())
+
+
+def terms_of(organization: Organization) -> Markup | None:
+    """Return the markup that an organization or its plan has for itself, None when it pays what everybody pays."""
+    plan = PlanMember.objects.filter(organization=organization).values_list("plan", flat=True).first()
+    named = read_book().of_callers(at=timezone.now())
+    return named.get(("organization", organization.public_id)) or named.get(("plan", plan or ""))

@@ -10,6 +10,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from accounts.models import Organization
+
 
 class Origin(models.TextChoices):
     """Where a row comes from. The loader writes rows of the data files and leaves the operator's own alone."""
@@ -170,6 +172,14 @@ class MarkupRule(models.Model):
         return f"{self.basis_points / 100:g} % on {self.target or 'everything'}"
 
 
+class PriceVersionQuerySet(models.QuerySet["PriceVersion"]):
+    """Price versions."""
+
+    def public(self) -> "PriceVersionQuerySet":
+        """Return those that hold for everybody who has no price of their own."""
+        return self.filter(caller="")
+
+
 class PriceVersion(models.Model):
     """What an endpoint costs from a moment on. Append-only: the database refuses changes (migration 0002).
 
@@ -178,6 +188,17 @@ class PriceVersion(models.Model):
     """
 
     endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, related_name="price_versions")
+    caller = models.CharField(
+        max_length=60, blank=True, default="", help_text="Whose price it is: organization:<id> or plan:<name>; empty is everybody's."
+    )
+    base = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="A caller's price: the public version whose cost it is made from.",
+    )
     effective_from = models.DateTimeField()
     cost = models.JSONField(help_text="Rate card of what the provider charges us.")
     price = models.JSONField(help_text="Rate card of what the customer pays.")
@@ -197,14 +218,30 @@ class PriceVersion(models.Model):
     agreement_level = models.CharField(max_length=8, choices=AgreementLevel.choices)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = PriceVersionQuerySet.as_manager()
+
     class Meta:
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["endpoint", "-effective_from", "-id"], name="catalog_price_in_force"),
+            models.Index(fields=["endpoint", "-effective_from", "-id"], name="catalog_price_for_all", condition=Q(caller="")),
             models.Index(fields=["effective_from"], name="catalog_price_from"),
+            models.Index(fields=["caller", "endpoint", "-id"], name="catalog_price_of_caller", condition=~Q(caller="")),
+        ]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=Q(caller="", base=None) | ~Q(caller="") & Q(base__isnull=False), name="catalog_price_base"),
         ]
 
     def __str__(self) -> str:
         return f"{self.endpoint_id} from {self.effective_from:%Y-%m-%d %H:%M}"
+
+
+class PlanMember(models.Model):
+    """An organization on a plan. Markup rules may name the plan."""
+
+    organization = models.OneToOneField(Organization, on_delete=models.CASCADE, related_name="+")
+    plan = models.SlugField(max_length=40)
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} on {self.plan}"
 
 
 class PriceOverride(models.Model):

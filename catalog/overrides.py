@@ -39,7 +39,7 @@ def wanted_prices(*, last_seen: Mapping[str, dt.date]) -> dict[str, WantedPrice]
 
 def listed_price(endpoint: Endpoint, *, at: dt.datetime) -> dict[str, Any]:
     """Return the price block of the version in force, {} before the first one."""
-    version = PriceVersion.objects.filter(endpoint=endpoint, effective_from__lte=at).order_by("-effective_from", "-id").first()
+    version = PriceVersion.objects.public().filter(endpoint=endpoint, effective_from__lte=at).order_by("-effective_from", "-id").first()
     return dict(version.listed) if version else {}
 
 

@@ -39,7 +39,7 @@ def _as_json(card: RateCard) -> dict[str, Any]:
 def _read_held(endpoint_ids: Sequence[int], now: dt.datetime) -> tuple[dict[int, _Held], dict[int, dict[dt.datetime, _Held]]]:
     """Return the version in force per endpoint, and the versions that wait, by the moment they come into force."""
     columns = ("endpoint_id", "effective_from", "cost", "price", "markup_basis_points", "markup_floor_picos")
-    known = PriceVersion.objects.filter(endpoint_id__in=endpoint_ids)
+    known = PriceVersion.objects.public().filter(endpoint_id__in=endpoint_ids)
     in_force = known.filter(effective_from__lte=now).order_by("endpoint_id", "-effective_from", "-id").distinct("endpoint_id")
     held = {row[0]: _Held(*row[2:]) for row in in_force.values_list(*columns)}
     waiting: dict[int, dict[dt.datetime, _Held]] = {}
@@ -102,7 +102,10 @@ def reprice(*, markups: MarkupBook, now: dt.datetime) -> int:
     """Append a version wherever another markup holds now than the one that the price in force was made with. Returns how many."""
     names = read_names()
     in_force = (
-        PriceVersion.objects.filter(effective_from__lte=now).order_by("endpoint_id", "-effective_from", "-id").distinct("endpoint_id")
+        PriceVersion.objects.public()
+        .filter(effective_from__lte=now)
+        .order_by("endpoint_id", "-effective_from", "-id")
+        .distinct("endpoint_id")
     )
     moved = {}
     for pk, endpoint_id, basis_points, floor_picos in in_force.values_list(

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from catalog.caller_prices import append_books
 from catalog.checks import Problem, find_problems
 from catalog.files import DATA_DIR
 from catalog.loader import LoadSummary, Progress, load_catalog
@@ -92,10 +93,12 @@ def publish(*, now: dt.datetime | None = None) -> Publication:
     environment = environment_from_settings()
     with transaction.atomic():
         hold_catalog_lock()
-        reprice(markups=read_book(), now=moment)
+        markups = read_book()
+        reprice(markups=markups, now=moment)
         current = newest()
         version = current.version + 1 if current else 1
         rows = read_rows(at=moment, environment=environment)
+        rows = rows._replace(books=append_books(rows.prices, markups=markups, now=moment))
         snapshot = build_snapshot(rows, version=version, published_at=moment)
         problems = find_problems(rows, snapshot, today=moment.date())
         errors = [one for one in problems if one.severity == "error"]
@@ -141,7 +144,7 @@ def publish_due(*, now: dt.datetime | None = None) -> Publication | None:
     current = newest()
     if current is None or current.rolled_back_to is not None:
         return None
-    is_due = PriceVersion.objects.filter(effective_from__gt=current.published_at, effective_from__lte=moment).exists()
+    is_due = PriceVersion.objects.public().filter(effective_from__gt=current.published_at, effective_from__lte=moment).exists()
     is_due = is_due or any(current.published_at < one <= moment for one in read_book().moments())
     return publish(now=moment) if is_due else None
 

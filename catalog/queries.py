@@ -56,7 +56,7 @@ def endpoints(*, model: str = "", provider: str = "") -> QuerySet[Endpoint]:
 
 def price_history(*, endpoint: str) -> QuerySet[PriceVersion]:
     """Return every price version of an endpoint (slug), newest first; dated changes that still wait come first."""
-    return PriceVersion.objects.filter(endpoint__slug=endpoint).order_by("-effective_from", "-id")
+    return PriceVersion.objects.public().filter(endpoint__slug=endpoint).order_by("-effective_from", "-id")
 
 
 def price_in_force(*, endpoint: str, at: dt.datetime) -> PriceVersion | None:
@@ -66,7 +66,7 @@ def price_in_force(*, endpoint: str, at: dt.datetime) -> PriceVersion | None:
 
 def with_prices_in_force(found: QuerySet[Endpoint], *, at: dt.datetime) -> QuerySet[Endpoint]:
     """Return the endpoints annotated with ``current_cost`` and ``current_price``: rate cards in picos as JSON, None without a price yet."""
-    newest = PriceVersion.objects.filter(endpoint=OuterRef("pk"), effective_from__lte=at).order_by("-effective_from", "-id")
+    newest = PriceVersion.objects.public().filter(endpoint=OuterRef("pk"), effective_from__lte=at).order_by("-effective_from", "-id")
     return found.annotate(current_cost=Subquery(newest.values("cost")[:1]), current_price=Subquery(newest.values("price")[:1]))
 
 

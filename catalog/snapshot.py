@@ -12,10 +12,11 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from accounts.secrets import Sealer
+from catalog.caller_prices import Books, PriceInForce
 from catalog.hosting import Environment, Hosting, host_provider
 from catalog.models import Endpoint, Model, PriceVersion, Provider, ProviderCredential
 from catalog.pricing import blended_picos, is_priced
-from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
+from catalog.types import CallerPrice, EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
 
 FREE_SUFFIX: Final = ":free"
 _EFFORTS: Final = ("max", "xhigh", "high", "medium", "low", "minimal", "none")
@@ -27,14 +28,6 @@ _decode = msgspec.msgpack.Decoder(Snapshot).decode
 _decode_card = msgspec.json.Decoder(RateCard).decode
 
 
-class PriceInForce(NamedTuple):
-    """A price version's id and its two cards, decoded."""
-
-    id: int
-    cost: RateCard
-    price: RateCard
-
-
 class Rows(NamedTuple):
     """Everything that a snapshot is made of, at one moment. ``prices`` by endpoint id; endpoints carry model and provider."""
 
@@ -44,6 +37,7 @@ class Rows(NamedTuple):
     prices: Mapping[int, PriceInForce]
     sealed: Mapping[int, tuple[bytes, ...]]  # by provider id, newest first
     hosting: Mapping[int, Hosting]  # by provider id
+    books: Books = Books()
 
 
 def environment_from_settings() -> Environment:
@@ -57,7 +51,12 @@ def environment_from_settings() -> Environment:
 
 
 def _read_prices(at: dt.datetime) -> dict[int, PriceInForce]:
-    versions = PriceVersion.objects.filter(effective_from__lte=at).order_by("endpoint_id", "-effective_from", "-id").distinct("endpoint_id")
+    versions = (
+        PriceVersion.objects.public()
+        .filter(effective_from__lte=at)
+        .order_by("endpoint_id", "-effective_from", "-id")
+        .distinct("endpoint_id")
+    )
     # As text: the cards are decoded once, and once for both where nothing is added to the cost.
     texts = versions.annotate(cost_text=Cast("cost", TextField()), price_text=Cast("price", TextField()))
     prices = {}
@@ -203,7 +202,13 @@ def build_snapshot(rows: Rows, *, version: int, published_at: dt.datetime) -> Sn
         endpoints=endpoints,
         providers={one.slug: _provider_spec(one, rows.hosting[one.pk], rows.sealed.get(one.pk, ())) for one in rows.providers},
         aliases={alias: target for alias, target in aliases.items() if alias not in models},
+        price_books={name: _encode_book(book, rows.endpoints) for name, book in rows.books.prices.items()},
+        book_of=tuple(sorted(rows.books.of_organization.items())),
     )
+
+
+def _encode_book(book: Mapping[int, CallerPrice], endpoints: Iterable[Endpoint]) -> msgspec.Raw:
+    return msgspec.Raw(_encode({one.slug: book[one.pk] for one in endpoints if one.pk in book}))
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:

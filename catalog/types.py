@@ -159,10 +159,19 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     open_weights: bool | None = None  # None is unknown
 
 
+class CallerPrice(msgspec.Struct, frozen=True, array_like=True):
+    """What an endpoint costs a caller who has a price of their own."""
+
+    price_version_id: int
+    price: RateCard
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The published catalog: immutable, versioned, encoded with MessagePack for the data plane.
 
-    ``aliases`` maps other accepted ids (canonical slugs, old ids) to model ids.
+    ``aliases`` maps other accepted ids (canonical slugs, old ids) to model ids. ``price_books`` has the prices of an organization or a
+    plan: MessagePack of endpoint id → CallerPrice, left encoded until someone asks. ``book_of`` pairs organization ids
+    with the books that they have.
     """
 
     version: int
@@ -171,3 +180,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: dict[str, EndpointSpec]
     providers: dict[str, ProviderSpec]
     aliases: dict[str, str]
+    price_books: dict[str, msgspec.Raw] = {}
+    book_of: tuple[tuple[int, str], ...] = ()

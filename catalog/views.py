@@ -132,5 +132,11 @@ def list_pages(request: HttpRequest) -> HttpResponse:
 def explain_pricing(request: HttpRequest) -> HttpResponse:
     """Show what a request costs and why, with a worked example at today's prices."""
     snapshot = showcase.published()
-    context = {"section": "pricing", "example": calculator.worked_example(snapshot), "markup": markup_rules.public_terms()}
+    organization = getattr(request, "organization", None)
+    context = {
+        "section": "pricing",
+        "example": calculator.worked_example(snapshot),
+        "markup": markup_rules.public_terms(),
+        "own": markup_rules.terms_of(organization) if organization else None,
+    }
     return render(request, "catalog/pricing.html", context)

@@ -1,13 +1,15 @@
 """The published catalog as the data plane uses it: a snapshot, opened credentials, and lists made once so that no request makes them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
+from msgspec.structs import replace
 
 from accounts.secrets import Sealer
 from catalog.listings import Listings
 from catalog.pricing import blended_picos, is_priced
-from catalog.types import EndpointSpec, ModelSpec, ModelType, ProviderSpec, Snapshot
+from catalog.types import CallerPrice, EndpointSpec, ModelSpec, ModelType, ProviderSpec, Snapshot
 from gateway.dialects.registry import find_dialect
 from gateway.providers.table import lacks_of, standing_headers
 from gateway.relay.config import RelayConfig
@@ -17,6 +19,7 @@ from gateway.relay.families import latest_aliases
 _SIMULATED_VERSIONS = {"gemini": "v1beta", "cohere": "v2", "voyage": "voyage/v1"}
 _SORTING_SUFFIXES = ("nitro", "floor", "exacto")
 _TRAFFIC_SUFFIXES = (*_SORTING_SUFFIXES, "online")
+_decode_book = msgspec.msgpack.Decoder(dict[str, CallerPrice]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +81,45 @@ def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | Non
     return Host(spec, spec.base_url.rstrip("/"), credential, simulated=False, headers=headers)
 
 
+def _open_hosts(snapshot: Snapshot, config: RelayConfig) -> dict[str, Host]:
+    sealer = Sealer(*config.secret_keys)
+    opened = {slug: _host(spec, config, sealer) for slug, spec in snapshot.providers.items()}
+    return {slug: host for slug, host in opened.items() if host is not None}
+
+
+def _with_prices(snapshot: Snapshot, encoded: msgspec.Raw) -> Snapshot:
+    """Return the catalog as the owner of a price book sees it."""
+    book = _decode_book(encoded)
+    endpoints = {
+        name: replace(spec, price=book[name].price, price_version_id=book[name].price_version_id) if name in book else spec
+        for name, spec in snapshot.endpoints.items()
+    }
+    return replace(snapshot, endpoints=endpoints, price_books={}, book_of=())
+
+
 class CatalogView:
     """One version of the catalog. A new version is a new view; a request keeps the one it began with."""
 
-    def __init__(self, snapshot: Snapshot, config: RelayConfig) -> None:
+    def __init__(self, snapshot: Snapshot, config: RelayConfig, *, hosts: dict[str, Host] | None = None) -> None:
         self.snapshot = snapshot
         self.version = snapshot.version
-        sealer = Sealer(*config.secret_keys)
-        self.hosts: dict[str, Host] = {}
-        for slug, spec in snapshot.providers.items():
-            host = _host(spec, config, sealer)
-            if host is not None:
-                self.hosts[slug] = host
+        self._public_url = config.public_url
+        self.hosts = _open_hosts(snapshot, config) if hosts is None else hosts
         self.candidates: dict[str, tuple[Candidate, ...]] = {
             model_id: self._candidates(model) for model_id, model in snapshot.models.items()
         }
         self.latest = latest_aliases(model for model in snapshot.models.values() if self.candidates[model.id])
-        self.listings = Listings(snapshot, public_url=config.public_url)
+        books = {name: CatalogView(_with_prices(snapshot, book), config, hosts=self.hosts) for name, book in snapshot.price_books.items()}
+        self._views = {org_id: books[name] for org_id, name in snapshot.book_of}
+
+    @cached_property
+    def listings(self) -> Listings:
+        """What the catalog's API answers. Making them takes tens of milliseconds."""
+        return Listings(self.snapshot, public_url=self._public_url)
+
+    def of(self, org_id: int) -> "CatalogView":
+        """Return the catalog as an organization has it: with prices of its own or of its plan where there are any."""
+        return self._views.get(org_id, self)
 
     def _candidates(self, model: ModelSpec) -> tuple[Candidate, ...]:
         found = []

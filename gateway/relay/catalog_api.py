@@ -73,12 +73,16 @@ class CatalogApi:
         await self._search(exchange, ModelQuery(outputs=_EMBEDDINGS, offset=page.offset, limit=page.limit))
 
     async def _user_models(self, exchange: Exchange) -> None:
-        """GET /models/user: what the caller's key may use. No setting narrows it yet, so that is every model."""
-        await self._authenticate(exchange)
-        await self._search(exchange, _ask(read_query, exchange), cache=_PRIVATE)
+        """GET /models/user: what the caller's key may use, at the caller's prices. No setting narrows it yet, so that is every model."""
+        caller = await self._authenticate(exchange)
+        view, query = self._view().of(caller.org_id), _ask(read_query, exchange)
+        listings = await asyncio.to_thread(lambda: view.listings)
+        await self._search(exchange, query, listings=listings, cache=_PRIVATE)
 
-    async def _search(self, exchange: Exchange, query: ModelQuery, *, cache: tuple[bytes, bytes] = _PUBLIC) -> None:
-        listings, path, now_s = self._listings, exchange.path.rstrip("/"), int(time.time())
+    async def _search(
+        self, exchange: Exchange, query: ModelQuery, *, listings: Listings | None = None, cache: tuple[bytes, bytes] = _PUBLIC
+    ) -> None:
+        listings, path, now_s = listings or self._listings, exchange.path.rstrip("/"), int(time.time())
         body = listings.find_known(query, path=path, now_s=now_s)
         if body is None:
             # Compression of a long list takes as long as a dozen requests; streams must not wait for it.

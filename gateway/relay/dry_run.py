@@ -45,6 +45,7 @@ class DryRuns:
     async def serve(self, exchange: Exchange, view: CatalogView) -> None:
         """Answer with an Explanation. Raises: ApiError, as the request itself would for a body that is malformed."""
         caller = await self._flow.authenticate(exchange)
+        view = view.of(caller.org_id)
         body = await exchange.read_body()
         api = api_of(body, view, asked=_asked_api(exchange), is_anthropic=bool(exchange.header(b"anthropic-version")))
         request = read_request(APIS[api], body)

@@ -49,6 +49,7 @@ class ChatFlow:
         """Answer the request. Raises: ApiError before anything was sent; nothing is charged then."""
         started_ns = time.perf_counter_ns()
         caller = await self.authenticate(exchange)
+        view = view.of(caller.org_id)
         body = await exchange.read_body()
         event_id = new_event_id()
         exchange.generation_id = f"gen-{event_id.hex}"

@@ -95,7 +95,9 @@ class DataPlane:
 
     async def _show(self, snapshot: Snapshot) -> None:
         # Building a view takes tens of milliseconds, which belongs in a thread and not between two chunks of a stream.
-        self.app.view = await asyncio.to_thread(CatalogView, snapshot, self._config)
+        view = await asyncio.to_thread(CatalogView, snapshot, self._config)
+        await asyncio.to_thread(lambda: view.listings)
+        self.app.view = view
         # The catalog and all that was imported live as long as the process: more than 100,000 objects. The collector would walk over
         # them again and again, each time for a tenth of a second in which nothing else moves.
         gc.freeze()

@@ -122,8 +122,8 @@ def test_a_rule_that_is_called_off_before_its_day_never_holds(publish_small: Cal
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"scope": "organization", "target": "org_1"}, "not charged yet"),
-        ({"scope": "plan", "target": "team"}, "not charged yet"),
+        ({"scope": "organization", "target": "org_1"}, "no organization 'org_1'"),
+        ({"scope": "plan", "target": "team"}, "no organization is on a plan 'team'"),
         ({"scope": "provider", "target": "nobody"}, "no provider 'nobody'"),
         ({"scope": "global", "target": "acme"}, "no target"),
         ({"scope": "global", "target": "", "basis_points": 100_001}, "percentage"),

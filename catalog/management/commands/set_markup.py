@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from catalog import markup_changes, markup_rules
-from catalog.markup import PER_CALLER, SCOPES
+from catalog.markup import SCOPES
 from catalog.markup_rules import BadRule
 from catalog.publication import BrokenCatalog
 from catalog.sync.offers import picos_per_token
@@ -27,14 +27,14 @@ def _basis_points(text: str) -> int:
 class Command(BaseCommand):
     """Shows what would change; --apply does it."""
 
-    help = "Preview or apply a markup rule. The most specific rule wins: endpoint, model, author, provider, everything."
+    help = "Preview or apply a markup rule. The most specific rule wins: organization, plan, endpoint, model, author, provider, everything."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take what to mark up, and by how much."""
         parser.add_argument("percent", help="percent on top of the provider's price, such as 5 or 2.75")
         group = parser.add_mutually_exclusive_group()
         for scope in SCOPES:
-            if scope not in PER_CALLER and scope != "global":
+            if scope != "global":
                 group.add_argument(f"--{scope}", metavar="SLUG", help=f"only for this {scope}; default: everything")
         parser.add_argument("--floor", default="0", metavar="USD", help="add at least so many dollars per million tokens that are not free")
         parser.add_argument("--note", default="", help="why, for those who read it later")
