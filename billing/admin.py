@@ -1,26 +1,15 @@
 from typing import cast
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User  # noqa: TC001 -- named in cast
+from billing import credit_admin  # noqa: F401 -- registers its pages
+from billing.admin_tables import ReadOnlyAdmin
 from billing.books import dead_letters
 from billing.models import Account, BalanceChange, SettlementDeadLetter, Transfer, UsageBatch
 from billing.money import usd_text
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 -- Django's signature
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002 -- Django's signature
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002 -- Django's signature
-        return False
 
 
 @admin.register(Account)

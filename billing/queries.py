@@ -19,7 +19,7 @@ from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.periods import periods_at
 from billing.books import arrivals, misses
 from billing.books.chart import ORGANIZATION_CODES
-from billing.models import Account, BalanceChange, UsageEvent, UsageRollup
+from billing.models import Account, BalanceChange, CreditLot, UsageEvent, UsageRollup
 from billing.receipts.parts import combine
 from billing.types import UsageEvent as Receipt
 from billing.types import event_day
@@ -96,6 +96,17 @@ def key_usage(organization: Organization, keys: Sequence[ApiKey], *, now: dt.dat
     for key_id, spent in known.items():
         usage[key_id] = KeyUsage(spent.spent_nanos, spent.day_nanos, spent.week_nanos, spent.month_nanos, usage[key_id].last_used_at)
     return usage
+
+
+def credit_lots(organization: Organization, *, limit: int = 100) -> list[CreditLot]:
+    """Return what was granted to the organization: what is left in the order in which it is spent, then what has ended, newest first.
+
+    ``left_nanos`` is what the books say; charges of the last second may not be in it.
+    """
+    granted = list(CreditLot.objects.filter(organization=organization).order_by("-created_at")[:limit])
+    far = dt.datetime.max.replace(tzinfo=dt.UTC)
+    is_open = sorted((lot for lot in granted if lot.left_nanos), key=lambda lot: (lot.expires_at or far, lot.created_at, lot.pk))
+    return [*is_open, *(lot for lot in granted if not lot.left_nanos)]
 
 
 def latest_requests(organization: Organization, limit: int = 50) -> list[Receipt]:

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from billing import limits
-from billing.books import holds, outbox, partitions, settlement
+from billing.books import expiry, holds, outbox, partitions, settlement
 from billing.proof import freezes, watch
 
 
@@ -29,6 +29,12 @@ def publish_pending() -> int:
 def reap_expired_holds() -> int:
     """Close the holds of gateways that died."""
     return holds.reap_due()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def expire_credit() -> int:
+    """Take what is left of granted credit whose time is over. Return the nanos taken."""
+    return expiry.expire_due()
 
 
 @shared_task  # type: ignore[untyped-decorator]

@@ -27,7 +27,7 @@ def _give_way(**_: Any) -> None:
 
 
 # I9 to I12 are daily: the reconciliation and the nightly check of everything.
-INVARIANT_PERIODS_S = {"I1": 60.0, "I2": 300.0, "I3": 300.0, "I4": 30.0, "I5": 30.0, "I6": 60.0, "I7": 60.0, "I8": 10.0}
+INVARIANT_PERIODS_S = {"I1": 60.0, "I2": 300.0, "I3": 300.0, "I4": 30.0, "I5": 30.0, "I6": 60.0, "I7": 60.0, "I8": 10.0, "I13": 300.0}
 
 app.conf.beat_schedule = {
     # Book what the data plane has settled: at most a second behind.
@@ -36,6 +36,8 @@ app.conf.beat_schedule = {
     "publish": {"task": "billing.tasks.publish_pending", "schedule": 2.0, "options": {"expires": 2.0}},
     # Holds whose gateway died.
     "reap": {"task": "billing.tasks.reap_expired_holds", "schedule": 2.0, "options": {"expires": 2.0, "queue": "ledger"}},
+    # Granted credit whose time is over.
+    "expire-credit": {"task": "billing.tasks.expire_credit", "schedule": 60.0, "options": {"expires": 60.0}},
     # Day partitions of the usage table, a week ahead.
     "partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 600.0}},
     # Scheduled prices whose day has come.

@@ -203,6 +203,8 @@ PURCHASE_FEE_BASIS_POINTS = env_int("PURCHASE_FEE_BASIS_POINTS", 550)
 PURCHASE_FEE_MIN_CENTS = env_int("PURCHASE_FEE_MIN_CENTS", 80)
 PURCHASE_MIN_CENTS = env_int("PURCHASE_MIN_CENTS", 500)
 PURCHASE_MAX_CENTS = env_int("PURCHASE_MAX_CENTS", 2_500_000)
+# Credit that operators and campaigns grant expires after so many days, unless they say otherwise. 0 is never.
+GRANT_DAYS = env_int("GRANT_DAYS", 365)
 # Who sells, as it stands on receipts. Lines of the address are separated by '|'.
 SELLER_NAME = env_str("SELLER_NAME", "Tollway")
 SELLER_ADDRESS = env_str("SELLER_ADDRESS", "")

@@ -1,5 +1,6 @@
 """What a batch of usage rows moves: the customers' charges, the providers' costs and the hourly sums."""
 
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -7,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from django.db import connection
 from django.utils import timezone
 
+from billing.books import lots
 from billing.books.chart import CUSTOMER_CODES, AccountCode, AccountKey, TransferCode
 from billing.books.ledger import (
     AccountState,
@@ -30,6 +32,7 @@ _COLUMN_OF_METER = {
     **dict.fromkeys(("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens"), _OUTPUT_COLUMN),
 }
 K = TypeVar("K", int, str)
+_Leg = tuple[TransferCode, int, int, int, uuid.UUID | None]  # code, debit account, credit account, nanos, lot
 
 _MS_PER_HOUR = 3_600_000
 _UUID7_MS_SHIFT = 80
@@ -76,6 +79,8 @@ class _Movement(NamedTuple):
 def charge(rows: Sequence[UsageRow], *, shard: int, batch_id: int) -> Charged:
     """Write the transfers of a batch: promo credit first, then credit, which may fall below zero: a charge is never cut.
 
+    Promo credit is taken lot by lot, what expires first goes first, and each transfer names its lot.
+
     Needs a transaction. Raises: ledger.UnknownOrganization, ledger.UnbalancedPosting.
     """
     by_org = _sum_up((row.event.org_id, row.event.amount_nanos) for row in rows)
@@ -84,10 +89,11 @@ def charge(rows: Sequence[UsageRow], *, shard: int, batch_id: int) -> Charged:
     costs = {AccountKey(code, None, shard, p) for p in by_provider for code in (AccountCode.PROVIDER_COST, AccountCode.PROVIDER_PAYABLE)}
     ids = open_accounts(customers | costs | {AccountKey(AccountCode.REVENUE_USAGE, None, shard)})
     locked = lock_accounts(ids.values())
+    draws = _draw_promo(by_org, ids=ids, locked=locked)
     transfers = [
         transfer
         for org_id, movement in by_org.items()
-        for transfer in _customer_transfers(org_id, movement, shard=shard, batch_id=batch_id, ids=ids, locked=locked)
+        for transfer in _customer_transfers(org_id, movement, draws.get(org_id, []), shard=shard, batch_id=batch_id, ids=ids)
     ]
     transfers += [
         transfer
@@ -96,6 +102,7 @@ def charge(rows: Sequence[UsageRow], *, shard: int, batch_id: int) -> Charged:
     ]
     if transfers:
         write_transfers(transfers, locked=locked)
+        lots.note_spent(draw for own in draws.values() for draw in own)
     return Charged(sum(m.net_nanos for m in by_org.values()), sum(m.net_nanos for m in by_provider.values()))
 
 
@@ -146,30 +153,41 @@ def _sum_up(amounts: Iterable[tuple[K, int]]) -> dict[K, _Movement]:
     return {key: _Movement(forth[key], back[key]) for key in forth.keys() | back.keys()}
 
 
+def _draw_promo(by_org: dict[int, _Movement], *, ids: dict[AccountKey, int], locked: dict[int, AccountState]) -> dict[int, list[lots.Draw]]:
+    """Return what each organization's charges take of its lots: as far as its promo credit goes."""
+    wanted = {}
+    for org_id, movement in by_org.items():
+        promo = locked[ids[AccountKey(AccountCode.CUSTOMER_PROMO, org_id)]].credit_balance_nanos
+        if (nanos := min(movement.forth_nanos, promo)) > 0:
+            wanted[org_id] = nanos
+    open_lots = lots.open_lots(wanted)
+    return {org_id: lots.draw(open_lots[org_id], nanos) for org_id, nanos in wanted.items()}
+
+
 def _customer_transfers(
-    org_id: int, movement: _Movement, *, shard: int, batch_id: int, ids: dict[AccountKey, int], locked: dict[int, AccountState]
+    org_id: int, movement: _Movement, draws: list[lots.Draw], *, shard: int, batch_id: int, ids: dict[AccountKey, int]
 ) -> list[Transfer]:
     promo, credit = (ids[AccountKey(code, org_id)] for code in CUSTOMER_CODES)
     revenue = ids[AccountKey(AccountCode.REVENUE_USAGE, None, shard)]
-    from_promo = min(movement.forth_nanos, max(0, locked[promo].credit_balance_nanos))
-    legs = [
-        (TransferCode.USAGE, promo, revenue, from_promo),
-        (TransferCode.USAGE, credit, revenue, movement.forth_nanos - from_promo),
-        (TransferCode.USAGE_RETURN, revenue, credit, movement.back_nanos),
+    from_promo = sum(draw.amount_nanos for draw in draws)
+    legs: list[_Leg] = [
+        *((TransferCode.USAGE, promo, revenue, draw.amount_nanos, draw.lot_id) for draw in draws),
+        (TransferCode.USAGE, credit, revenue, movement.forth_nanos - from_promo, None),
+        (TransferCode.USAGE_RETURN, revenue, credit, movement.back_nanos, None),
     ]
     return _transfers("usage", f"{batch_id}:{org_id}", legs, org_id=org_id, batch_id=batch_id)
 
 
 def _provider_transfers(provider: str, movement: _Movement, *, shard: int, batch_id: int, ids: dict[AccountKey, int]) -> list[Transfer]:
     cost, payable = (ids[AccountKey(code, None, shard, provider)] for code in (AccountCode.PROVIDER_COST, AccountCode.PROVIDER_PAYABLE))
-    legs = [
-        (TransferCode.PROVIDER_COST, cost, payable, movement.forth_nanos),
-        (TransferCode.PROVIDER_COST_RETURN, payable, cost, movement.back_nanos),
+    legs: list[_Leg] = [
+        (TransferCode.PROVIDER_COST, cost, payable, movement.forth_nanos, None),
+        (TransferCode.PROVIDER_COST_RETURN, payable, cost, movement.back_nanos, None),
     ]
     return _transfers("provider_cost", f"{batch_id}:{provider}", legs, org_id=None, batch_id=batch_id)
 
 
-def _transfers(kind: str, key: str, legs: list[tuple[TransferCode, int, int, int]], *, org_id: int | None, batch_id: int) -> list[Transfer]:
+def _transfers(kind: str, key: str, legs: list[_Leg], *, org_id: int | None, batch_id: int) -> list[Transfer]:
     now = timezone.now()
     return [
         Transfer(
@@ -184,9 +202,10 @@ def _transfers(kind: str, key: str, legs: list[tuple[TransferCode, int, int, int
             ref_id=key,
             request_hash=b"",  # a batch number is drawn from a sequence and never asked for twice
             batch_id=batch_id,
+            lot_id=lot_id,
             actor="system",
             effective_at=now,
         )
-        for number, (code, debit, credit, amount_nanos) in enumerate(legs)
+        for number, (code, debit, credit, amount_nanos, lot_id) in enumerate(legs)
         if amount_nanos
     ]

@@ -35,6 +35,7 @@ class TransferCode(enum.IntEnum):
     DISPUTE = 4  # money that a cardholder's bank took, or gave back
     STRIPE_FEE = 5  # what Stripe keeps of a payment
     EXPIRY = 6  # granted credit whose time is over
+    COVER = 7  # granted credit at its end, paying for usage that went beyond all credit
     USAGE = 10  # the charge of a usage batch
     USAGE_RETURN = 11  # the part of a batch that lowers earlier charges (late settlements below the reaper's estimate)
     PROVIDER_COST = 12  # what providers charge us for a usage batch

@@ -3,10 +3,12 @@
 I1 debits equal credits. I2 each account's counters are the sums of its transfers. I3 usage rows equal their transfers, batches and
 rollups. I4 what the money store charged each key is in the books. I5 live balances equal the books at the same sequence number. I6 what
 is held is the sum of the holds, none of them forgotten. I7 no customer is further below zero than one overrun explains. I8 streams are
-drained and nothing was refused. Those that need the money store are in live_invariants.py.
+drained and nothing was refused. I13 the lots of granted credit are the promo accounts (lots.py). Those that need the money store are in
+live_invariants.py.
 
-I2 and I3 read every row ever written, so they can be narrowed to a window of days: then I3 takes the window's batches and rollup days
-and I2, whose counters began with the first transfer, is left to the next whole check. All others read only what is there now.
+I2, I3 and the second half of I13 read every row ever written, so they can be narrowed to a window of days: then I3 takes the window's
+batches and rollup days; the other two, whose counters began with the first transfer, are left to the next whole check. All others read
+only what is there now.
 """
 
 import datetime as dt
@@ -19,7 +21,7 @@ from django.db import connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from billing.books import live_invariants
+from billing.books import live_invariants, lots
 from billing.books.chart import CUSTOMER_CODES, TransferCode
 from billing.books.difference import Difference
 from billing.models import SettlementDeadLetter, UsageBatch
@@ -102,16 +104,18 @@ def differences(
 ) -> Iterator[Difference]:
     """Yield each difference when it is found: the books first, then the money store of ``shards`` (all of them if None).
 
-    ``days`` narrows I3 to so many UTC days, today among them, and leaves I2 out; None is everything. Raises: MoneyStoreDown.
+    ``days`` narrows I3 to so many UTC days, today among them, leaves I2 and half of I13 out; None is everything. Raises: MoneyStoreDown.
     """
     tell = on_progress or (lambda _title, _done, _total: None)
     with one_moment():
-        title = "I1 I2 I7 accounts" if days is None else "I1 I7 accounts"
+        title = "I1 I2 I7 I13 accounts" if days is None else "I1 I7 I13 accounts"
         tell(title, 0, 1)
         yield from sums()
         yield from floors()
+        yield from lots.sums()
         if days is None:
             yield from counters()
+            yield from lots.counters()
         tell(title, 1, 1)
         yield from usage(days=days, on_progress=tell)
         yield from refused_entries()

@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from accounts.audit import Actor, name_actor
 from accounts.models import Organization
-from billing.books import outbox
+from billing.books import lots, outbox
 from billing.books.chart import AccountCode, AccountKey, TransferCode
 from billing.books.ledger import group_id_of, lock_accounts, open_accounts, transfer_id_of, write_transfers
-from billing.models import Account, BalanceChange, Transfer
+from billing.models import Account, BalanceChange, CreditLot, Transfer
 
 
 class InvalidAmount(ValueError):
@@ -31,23 +31,29 @@ class KeyReused(Exception):
     """The natural key was posted before with other legs. Nothing was moved."""
 
 
+class InvalidExpiry(ValueError):
+    """The credit would expire before it is granted, or is of a kind that does not expire. Nothing was moved."""
+
+
 class UnknownGroup(Exception):
     """No transfers of this group exist."""
 
 
 class NotReversible(Exception):
-    """A correction is not reversed; post what is meant instead."""
+    """A correction or an expiry is not reversed; post what is meant instead, or grant anew."""
 
 
+_FINAL = (TransferCode.CORRECTION, TransferCode.EXPIRY, TransferCode.COVER)
 AMOUNT_MAX_NANOS = 10**18  # a billion dollars: far above any payment, far below what overflows a counter of 64 bits
 
 
 class Leg(NamedTuple):
-    """One transfer to be: from the debit account to the credit account."""
+    """One transfer to be: from the debit account to the credit account. ``lot_id`` is the CreditLot of promo credit that moves."""
 
     debit: AccountKey
     credit: AccountKey
     amount_nanos: int
+    lot_id: uuid.UUID | None = None
 
 
 class TransferGroup(NamedTuple):
@@ -78,7 +84,7 @@ def post(
     """
     _check(legs, organization)
     group_id = group_id_of(kind, key)
-    request_hash = hashlib.sha256(msgspec.json.encode([code, legs])).digest()
+    request_hash = hashlib.sha256(msgspec.json.encode([code, [leg[:3] for leg in legs]])).digest()
     with transaction.atomic():
         _serialize(group_id)
         existing = list(Transfer.objects.filter(group_id=group_id).order_by("created_at", "id"))
@@ -104,6 +110,7 @@ def post(
                 ref_kind=kind,
                 ref_id=key,
                 request_hash=request_hash,
+                lot_id=leg.lot_id,
                 actor=name_actor(by),
                 memo=memo,
                 effective_at=effective_at or timezone.now(),
@@ -117,48 +124,111 @@ def post(
 
 
 def grant(
-    *, organization: Organization, amount_nanos: int, reason: str, idempotency_key: str, by: Actor, promo: bool = True
+    *,
+    organization: Organization,
+    amount_nanos: int,
+    reason: str,
+    idempotency_key: str,
+    by: Actor,
+    promo: bool = True,
+    expires_at: dt.datetime | None = None,
+    campaign: str = "",
 ) -> TransferGroup:
-    """Give an organization credit: promo credit, which is used first, or plain credit out of goodwill.
+    """Give an organization credit: promo credit, which is used first and may expire, or plain credit out of goodwill.
 
-    Once per (organization, idempotency key). Raises: InvalidAmount, KeyReused.
+    Once per (organization, idempotency key): a repeat changes nothing, the expiry neither. Raises: InvalidAmount, KeyReused,
+    InvalidExpiry.
     """
     debit, credit = (
         (AccountCode.PROMO_EXPENSE, AccountCode.CUSTOMER_PROMO) if promo else (AccountCode.GOODWILL, AccountCode.CUSTOMER_CREDIT)
     )
-    return post(
-        kind="grant",
-        key=f"{organization.pk}:{idempotency_key}",
-        legs=[Leg(AccountKey(debit), AccountKey(credit, organization.pk), amount_nanos)],
-        code=TransferCode.GRANT,
-        by=by,
-        organization=organization,
-        memo=reason,
-    )
+    if expires_at is not None and not promo:
+        raise InvalidExpiry("only promo credit expires")
+    key = f"{organization.pk}:{idempotency_key}"
+    lot_id = group_id_of("grant", key) if promo else None
+    with transaction.atomic():
+        group = post(
+            kind="grant",
+            key=key,
+            legs=[Leg(AccountKey(debit), AccountKey(credit, organization.pk), amount_nanos, lot_id)],
+            code=TransferCode.GRANT,
+            by=by,
+            organization=organization,
+            memo=reason,
+        )
+        if lot_id is not None and not group.is_repeat:
+            if expires_at is not None and expires_at <= timezone.now():
+                raise InvalidExpiry("credit that expires in the past would be gone at once")
+            CreditLot.objects.create(
+                id=lot_id,
+                organization=organization,
+                amount_nanos=amount_nanos,
+                expires_at=expires_at,
+                campaign=campaign,
+                reason=reason,
+                granted_by=name_actor(by),
+            )
+    return group
 
 
 def reverse(*, group_id: uuid.UUID, reason: str, by: Actor) -> TransferGroup:
     """Take a group back by posting its mirror image, once. The balance may fall below zero if the money was spent.
 
-    Raises: UnknownGroup, NotReversible for a group that is a correction itself.
+    Of granted credit that was spent already, the spent part is taken from the customer's own credit; what was charged to granted credit
+    comes back as a lot of its own, with the expiry of the old one unless that is over.
+
+    Raises: UnknownGroup, NotReversible for a group that is a correction or the end of a grant itself.
     """
     originals = list(Transfer.objects.filter(group_id=group_id).select_related("debit_account", "credit_account").order_by("id"))
     if not originals:
         msg = f"no transfers of group {group_id}"
         raise UnknownGroup(msg)
-    if any(original.code == TransferCode.CORRECTION for original in originals):
-        msg = f"group {group_id} is a correction"
+    if any(original.code in _FINAL for original in originals):
+        msg = f"group {group_id} is a correction or the end of a grant"
         raise NotReversible(msg)
     org_ids = {original.org_id for original in originals if original.org_id is not None}
-    return post(
-        kind="correction",
-        key=str(group_id),
-        legs=[Leg(_key_of(original.credit_account), _key_of(original.debit_account), original.amount_nanos) for original in originals],
-        code=TransferCode.CORRECTION,
-        by=by,
-        organization=Organization.objects.get(pk=org_ids.pop()) if org_ids else None,
-        memo=reason,
-    )
+    correction_id = group_id_of("correction", str(group_id))
+    with transaction.atomic():
+        _serialize(correction_id)
+        existing = list(Transfer.objects.filter(group_id=correction_id).order_by("created_at", "id"))
+        if existing:
+            return TransferGroup(correction_id, existing, is_repeat=True)
+        legs = _mirror(originals)
+        group = post(
+            kind="correction",
+            key=str(group_id),
+            legs=legs,
+            code=TransferCode.CORRECTION,
+            by=by,
+            organization=Organization.objects.get(pk=org_ids.pop()) if org_ids else None,
+            memo=reason,
+        )
+        for leg in legs:
+            if leg.lot_id is not None and leg.debit.code == AccountCode.CUSTOMER_PROMO:
+                lots.note_taken(leg.lot_id, taken_back_nanos=leg.amount_nanos)
+        lots.open_again(originals, by=name_actor(by))
+    return group
+
+
+def _mirror(originals: Sequence[Transfer]) -> list[Leg]:
+    """Return the legs that take transfers back. Locks every account that they may touch, so that the lots stay as they are read."""
+    sides = {_key_of(account) for original in originals for account in (original.debit_account, original.credit_account)}
+    customers = {AccountKey(AccountCode.CUSTOMER_CREDIT, key.org_id) for key in sides if key.org_id is not None}
+    lock_accounts(open_accounts(sides | customers).values())
+    left = lots.left_nanos([original.lot_id for original in originals if original.lot_id is not None])
+    legs = []
+    for original in originals:
+        giver, taker = _key_of(original.credit_account), _key_of(original.debit_account)
+        if giver.code == AccountCode.CUSTOMER_PROMO and original.lot_id is not None:
+            from_lot = min(original.amount_nanos, left[original.lot_id])
+            own = AccountKey(AccountCode.CUSTOMER_CREDIT, giver.org_id)
+            split = [Leg(giver, taker, from_lot, original.lot_id), Leg(own, taker, original.amount_nanos - from_lot)]
+            legs += [leg for leg in split if leg.amount_nanos]
+        elif taker.code == AccountCode.CUSTOMER_PROMO and original.lot_id is not None:
+            legs.append(Leg(giver, taker, original.amount_nanos, lots.id_of_return(original)))
+        else:
+            legs.append(Leg(giver, taker, original.amount_nanos))
+    return legs
 
 
 def _check(legs: Sequence[Leg], organization: Organization | None) -> None:

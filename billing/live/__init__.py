@@ -8,6 +8,7 @@ from billing.live.balances import BalanceSeed, LiveBalance, apply_credit, put_fr
 from billing.live.epochs import ServerRestarted, begin_epoch, close_epoch, epoch_is_current, shards_with_stale_epochs
 from billing.live.holds import LiveHold, OrganizationHolds, read_holds, reap_expired, shards_with_holds
 from billing.live.key_scopes import KeyScope, KeySeed, LiveKeyUsage, put_key_scope, read_key_usage
+from billing.live.set_aside import release_aside, set_aside
 from billing.live.store import EpochClosed
 from billing.live.stream import (
     Ack,
@@ -47,8 +48,10 @@ __all__ = [
     "read_holds",
     "read_key_usage",
     "reap_expired",
+    "release_aside",
     "resync_balance",
     "return_charge",
+    "set_aside",
     "shards_with_entries",
     "shards_with_holds",
     "shards_with_stale_epochs",

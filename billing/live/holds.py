@@ -10,6 +10,7 @@ from django.conf import settings
 from billing.authorizer.holds import HoldContext
 from billing.authorizer.keys import close_keys, shard_keys
 from billing.authorizer.scripts import REAP
+from billing.live.set_aside import NO_SCOPE, release_aside
 from billing.live.store import EpochClosed, asks_store, run, store
 from billing.types import UsageEvent
 
@@ -119,6 +120,9 @@ def _reap(shard: int, member: str, value: bytes | None, now_ms: int) -> bool:
         # Its money stays held, which the invariants report, and those behind it are reaped.
         logger.error("hold_unreadable shard=%s org=%s event=%s remedy=rebuild_balances", shard, org_id, event)
         return False
+    if value and hold.scopes == NO_SCOPE:
+        # No request, but money that whoever set it aside did not come back for.
+        return _release(shard, int(org_id), uuid.UUID(hex=event))
     json = msgspec.json.encode(_expired_event(shard, int(org_id), event, hold, now_ms)) if value else b""
     args: list[str | bytes | int] = ["", org_id, event, hold.spent, hold.scopes, json, hold.held, hold.held - hold.spent, value or b""]
     try:
@@ -128,6 +132,13 @@ def _reap(shard: int, member: str, value: bytes | None, now_ms: int) -> bool:
     if status in (b"NO_ORG", b"NO_KEY"):
         logger.error("reap_impossible shard=%s org=%s event=%s reason=%s", shard, org_id, event, status.decode())
     return bool(status == b"OK")
+
+
+def _release(shard: int, org_id: int, hold_id: uuid.UUID) -> bool:
+    try:
+        return release_aside(org_id=org_id, shard=shard, hold_id=hold_id)
+    except EpochClosed:
+        return False
 
 
 def _expired_event(shard: int, org_id: int, event: str, hold: _Stored, now_ms: int) -> UsageEvent:

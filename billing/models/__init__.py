@@ -1,5 +1,6 @@
 """Tables of the books."""
 
+from billing.models.credits import CreditLot, SignupCredit, SignupCreditState
 from billing.models.ledger import Account, Transfer
 from billing.models.outbox import BalanceChange, SettlementDeadLetter
 from billing.models.proof import AdmissionFreeze, Incident, InvariantRun
@@ -11,6 +12,7 @@ __all__ = [
     "Account",
     "AdmissionFreeze",
     "BalanceChange",
+    "CreditLot",
     "Dispute",
     "Incident",
     "InvariantRun",
@@ -23,6 +25,8 @@ __all__ = [
     "Refund",
     "SettlementDeadLetter",
     "SigningKey",
+    "SignupCredit",
+    "SignupCreditState",
     "StripeEvent",
     "Transfer",
     "UsageBatch",

@@ -72,6 +72,7 @@ class Transfer(models.Model):
     ref_id = models.CharField(max_length=200, help_text="The natural key.")
     request_hash = models.BinaryField(max_length=32, help_text="SHA-256 of what was asked: a repeat that asks something else is an error.")
     batch_id = models.BigIntegerField(null=True, help_text="UsageBatch of usage and provider cost.")
+    lot_id = models.UUIDField(null=True, help_text="CreditLot that promo credit came into or was taken from.")
     actor = models.CharField(max_length=254, help_text="E-mail of who moved it, or 'system'.")
     memo = models.CharField(max_length=500, blank=True, default="", help_text="The reason in words.")
     effective_at = models.DateTimeField(help_text="When it counts from.")
@@ -85,6 +86,7 @@ class Transfer(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["org_id", "created_at"], name="billing_transfer_by_org"),
             models.Index(fields=["group_id"], name="billing_transfer_by_group"),
+            models.Index(fields=["lot_id"], condition=Q(lot_id__isnull=False), name="billing_transfer_by_lot"),
             models.Index(fields=["batch_id"], condition=Q(batch_id__isnull=False), name="billing_transfer_by_batch"),
         ]
 

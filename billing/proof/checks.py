@@ -1,5 +1,6 @@
 """The named invariants: what each compares, how it is checked in a moment, and how over everything."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
@@ -8,7 +9,7 @@ from django.conf import settings
 
 from accounts import queries as accounts
 from billing import live
-from billing.books import invariants, live_invariants
+from billing.books import invariants, live_invariants, lots
 from billing.books.difference import Difference
 
 _SLICES: Final = 10
@@ -106,6 +107,13 @@ INVARIANTS: dict[str, Invariant] = {
         ),
         Invariant("I7", "No customer is below zero by more than one overrun", _ignoring(_floors), _floors, freezes=False),
         Invariant("I8", "Nothing waits for the books and nothing was refused", _ignoring(_streams), _streams, freezes=False),
+        Invariant(
+            "I13",
+            "Granted credit is the sum of its lots",
+            _ignoring(_in_one_moment(lots.sums)),
+            _in_one_moment(lambda: itertools.chain(lots.sums(), lots.counters())),
+            freezes=False,
+        ),
     )
 }
 

@@ -1,12 +1,14 @@
+import datetime as dt
 import io
 
 import pytest
+import time_machine
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
 
 from billing import live, queries, tasks
-from billing.models import Account, SettlementDeadLetter, UsageEvent
+from billing.models import Account, CreditLot, SettlementDeadLetter, UsageEvent
 from billing.proof import checks
 from gateway.celery import app
 from tests.billing import plane
@@ -27,6 +29,23 @@ def test_grant_credit_grants_once_per_key(make_organization):
     assert _run(*words) == f"$2.5 was granted before to {organization.public_id} (w)\n"
 
     assert queries.balance(organization).remaining_nanos == 2_500_000_000
+
+
+def test_grant_credit_expires_after_its_days_and_a_campaign_grants_once(make_organization, settings):
+    organization = make_organization()
+    words = ("grant_credit", organization.public_id, "3", "--reason", "Spring", "--campaign", "spring")
+    with time_machine.travel(dt.datetime(2027, 3, 1, tzinfo=dt.UTC), tick=False):
+        _run(*words, "--days", "30")
+        assert "was granted before" in _run(*words, "--days", "60")
+        _run("grant_credit", organization.public_id, "1", "--reason", "r", "--key", "k")
+        _run("grant_credit", organization.public_id, "1", "--reason", "r", "--key", "k0", "--days", "0")
+
+    assert sorted(CreditLot.objects.values_list("campaign", "expires_at"), key=str) == [
+        ("", None), ("", dt.datetime(2028, 2, 29, tzinfo=dt.UTC)), ("spring", dt.datetime(2027, 3, 31, tzinfo=dt.UTC)),
+    ]  # fmt: skip
+    for wrong in (("--days", "-1", "--key", "x"), ()):
+        with pytest.raises(CommandError):
+            _run("grant_credit", organization.public_id, "1", "--reason", "r", *wrong)
 
 
 def test_grant_credit_says_what_is_wrong(make_organization):

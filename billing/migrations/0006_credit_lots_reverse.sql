@@ -1,0 +1,2 @@
+DROP TRIGGER billing_creditlot_counters_grow ON billing_creditlot;
+DROP TRIGGER billing_creditlot_not_deleted ON billing_creditlot;
