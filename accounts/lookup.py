@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
@@ -20,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from accounts import broker, key_format
+from accounts.request_rules import MESSAGE_PREFIX
 from accounts.types import Caller, InvalidKey, KeyExpired
 
 if TYPE_CHECKING:
@@ -72,7 +74,12 @@ class KeyLookup:
         self._redis: redis.asyncio.Redis | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
+        self._listeners: list[tuple[Callable[[str], None], Callable[[], None]]] = []
         self.watching = False  # True while revocations arrive
+
+    def also_tell(self, forget: Callable[[str], None], forget_all: Callable[[], None]) -> None:
+        """Pass on what the channel says that is no key's hash, and the moments at which something may have been missed."""
+        self._listeners.append((forget, forget_all))
 
     async def start(self) -> None:
         """Open the Redis connections and begin to watch. Returns at once even when Redis is away."""
@@ -129,6 +136,8 @@ class KeyLookup:
 
     def forget_all(self) -> None:
         """Drop everything."""
+        for _, forget_all in self._listeners:
+            forget_all()
         self._callers.clear()
         self._unknown.clear()
         self._running.clear()
@@ -243,7 +252,14 @@ class KeyLookup:
                     self.forget_all()
                     self.watching = True
                 elif message["type"] == "message":
-                    self.forget(message["data"].decode("ascii", "replace"))
+                    self._hear(message["data"].decode("ascii", "replace"))
+
+    def _hear(self, name: str) -> None:
+        if name.startswith(MESSAGE_PREFIX):
+            for forget, _ in self._listeners:
+                forget(name)
+        else:
+            self.forget(name)
 
 
 def _put_bounded(table: dict[str, _Value], name: str, value: _Value, size: int) -> None:

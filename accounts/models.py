@@ -125,6 +125,61 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.label})"
 
 
+class RequestPreset(models.Model):
+    """Something laid down for an organization's requests, by name and in versions; see request_rules.py for the two kinds."""
+
+    class Kind(models.TextChoices):
+        PRESET = "preset", "Preset"
+        POLICY = "policy", "Routing policy"
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", "Active"
+        DISABLED = "disabled", "Disabled"
+        ARCHIVED = "archived", "Archived"
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="request_presets")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    slug = models.CharField(max_length=64)
+    name = models.CharField(max_length=200)
+    description = models.CharField(max_length=1000, blank=True, default="")
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
+    is_default = models.BooleanField(default=False, help_text="A policy that applies to every request of the organization.")
+    designated_number = models.PositiveIntegerField(help_text="The number of the version in force.")
+    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    status_updated_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["organization", "kind", "slug"], name="accounts_requestpreset_once"),
+            models.UniqueConstraint(fields=["organization"], condition=Q(is_default=True), name="accounts_requestpreset_one_default"),
+            models.CheckConstraint(condition=Q(is_default=False) | Q(kind="policy"), name="accounts_requestpreset_default_is_policy"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.slug}"
+
+
+class RequestPresetVersion(models.Model):
+    """One version of a preset or policy. Never changed: a new one is added."""
+
+    preset = models.ForeignKey(RequestPreset, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    system_prompt = models.TextField(blank=True, default="")
+    config = models.JSONField(help_text="A preset's request fields in the names of Chat Completions; a policy's provider object.")
+    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["preset", "number"], name="accounts_requestpresetversion_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.preset_id} version {self.number}"
+
+
 class AuditEvent(models.Model):
     """Who did what, when. No foreign keys, so that it can never block or cascade with live data."""
 

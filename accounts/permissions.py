@@ -16,13 +16,15 @@ Action = Literal[
     "usage.view",
     "credit.view",
     "credit.buy",
+    "presets.manage",
+    "policies.manage",
 ]
 
 _MEMBER: Final[frozenset[Action]] = frozenset(
-    {"organization.view", "keys.view", "keys.create", "keys.manage_own", "usage.view", "credit.view"}
+    {"organization.view", "keys.view", "keys.create", "keys.manage_own", "usage.view", "credit.view", "presets.manage"}
 )
 _ADMIN: Final[frozenset[Action]] = _MEMBER | frozenset[Action](
-    {"organization.rename", "keys.manage", "management_keys.manage", "credit.buy"}
+    {"organization.rename", "keys.manage", "management_keys.manage", "credit.buy", "policies.manage"}
 )
 
 ACTIONS_BY_ROLE: Final[dict[str, frozenset[Action]]] = {
@@ -31,6 +33,8 @@ ACTIONS_BY_ROLE: Final[dict[str, frozenset[Action]]] = {
     Role.MEMBER: _MEMBER,
 }
 
+# A key that calls models may also keep the presets it calls them with, as the clients of that API expect.
+_INFERENCE_KEY: Final[frozenset[Action]] = frozenset({"presets.manage"})
 # A management key acts for the organization's administrators, except that it cannot spend money, and that a leaked one
 # can neither make another nor lock the real ones out.
 _MANAGEMENT_KEY: Final[frozenset[Action]] = _ADMIN - {"credit.buy", "organization.rename", "management_keys.manage"}
@@ -50,7 +54,8 @@ def may(*, by: Actor, organization: Organization, action: Action) -> bool:
     if by is None:
         return True
     if isinstance(by, ApiKey):
-        return by.is_management and by.organization_id == organization.pk and action in _MANAGEMENT_KEY
+        allowed = _MANAGEMENT_KEY if by.is_management else _INFERENCE_KEY
+        return by.organization_id == organization.pk and action in allowed
     if by.is_staff and by.is_active:
         return True
     role = role_of(user=by, organization=organization) if by.is_active else None

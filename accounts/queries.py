@@ -5,10 +5,10 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from accounts.models import ApiKey, Membership, Organization, User
+from accounts.models import ApiKey, Membership, Organization, RequestPreset, RequestPresetVersion, User
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -76,3 +76,38 @@ def bearer(key_hash: str) -> ApiKey | None:
     The one read that is not scoped: it is what finds the organization.
     """
     return ApiKey.objects.filter(hash=key_hash, deleted_at=None).select_related("organization", "created_by").first()
+
+
+def request_presets(organization: Organization, kind: str) -> QuerySet[RequestPreset]:
+    """Return the organization's presets or policies, newest first, archived ones included."""
+    return RequestPreset.objects.filter(organization=organization, kind=kind).order_by("-created_at", "-pk")
+
+
+def request_preset(organization: Organization, kind: str, slug: str) -> RequestPreset | None:
+    """Return one preset or policy by slug; None when there is none, or it is a stranger's."""
+    return request_presets(organization, kind).filter(slug=slug).select_related("organization").first()
+
+
+def preset_versions(preset: RequestPreset) -> QuerySet[RequestPresetVersion]:
+    """Return the versions of a preset or policy, newest first."""
+    return preset.versions.order_by("-number")
+
+
+def designated_version(preset: RequestPreset) -> RequestPresetVersion:
+    """Return the version in force."""
+    return preset.versions.get(number=preset.designated_number)
+
+
+def designated_ids(presets: Collection[RequestPreset]) -> dict[int, int]:
+    """Return the id of the version in force of each preset or policy, by its own id."""
+    found = RequestPresetVersion.objects.filter(preset__in=presets, number=F("preset__designated_number"))
+    return dict(found.values_list("preset_id", "pk"))
+
+
+def active_preset_rows(org_id: int) -> Iterable[tuple[object, ...]]:
+    """Return what ``rule_lookup.rules_from`` builds on: kind, slug, is_default, number, system prompt, config."""
+    return (
+        RequestPresetVersion.objects.filter(preset__organization_id=org_id, preset__status="active", number=F("preset__designated_number"))
+        .order_by("preset_id")
+        .values_list("preset__kind", "preset__slug", "preset__is_default", "number", "system_prompt", "config")
+    )

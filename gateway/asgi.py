@@ -19,25 +19,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from gateway import celery  # noqa: F401 -- makes tasks of this process go to our broker
 from gateway.body_limit import BodyLimit
 from gateway.live import websocket_urlpatterns
-from gateway.relay.config import RelayConfig
 from gateway.relay.exchange import Message, Receive, Send
 from gateway.relay.plane import DataPlane
-
-
-def relay_config() -> RelayConfig:
-    """Return the data plane's configuration from Django's settings."""
-    return RelayConfig(
-        database_url=settings.DATABASE_URL,
-        redis_url=settings.REDIS_URL,
-        broker_redis_url=settings.BROKER_REDIS_URL,
-        secret_keys=(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS),
-        provider_credentials=settings.PROVIDER_CREDENTIALS,
-        public_url=settings.PUBLIC_URL,
-        spool_dir=settings.SPOOL_DIR,
-        simulator_url=settings.SIMULATOR_URL if settings.DEMO_MODE else "",
-        body_max_bytes=settings.BODY_MAX_BYTES,
-    )
-
+from gateway.relay_settings import relay_config
 
 plane = DataPlane(relay_config())
 

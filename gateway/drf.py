@@ -28,6 +28,7 @@ from accounts import key_format, queries
 from accounts.api_keys import BadKeyField, UnknownKey
 from accounts.models import ApiKey, Organization
 from accounts.permissions import NotPermitted
+from accounts.presets import BadPresetField, UnknownPreset
 from billing.authorizer.connection import MoneyStoreDown
 from billing.money import usd_text
 from gateway.relay.errors import ApiError, BadRequest, BodyTooLarge, Forbidden, MethodNotAllowed, NotFound, Unauthorized, Unavailable
@@ -183,7 +184,7 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response:
 
 
 # The field of the model → its name in requests, where they differ.
-_REQUEST_NAMES: Final = {"limit_nanos": "limit"}
+_REQUEST_NAMES: Final = {"limit_nanos": "limit", "designated_number": "designated_version"}
 
 
 def _api_error(error: Exception) -> ApiError | None:
@@ -191,10 +192,10 @@ def _api_error(error: Exception) -> ApiError | None:
     match error:
         case ApiError():
             answer = error
-        case BadKeyField():
+        case BadKeyField() | BadPresetField():
             answer = BadRequest(str(error), metadata={"param": _REQUEST_NAMES.get(error.field, error.field)})
-        case UnknownKey():
-            answer = NotFound("API key not found")
+        case UnknownKey() | UnknownPreset():
+            answer = NotFound("API key not found" if isinstance(error, UnknownKey) else "Preset or policy not found")
         case Http404() | exceptions.NotFound():
             answer = NotFound("Resource not found")
         case NotPermitted() | DjangoPermissionDenied() | exceptions.PermissionDenied():

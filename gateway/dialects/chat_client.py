@@ -73,6 +73,7 @@ def _has_prompt(request: ChatRequest) -> bool:
 class ChatClient:
     """POST /api/v1/chat/completions."""
 
+    api = "chat"
     api_type = "completions"
     shows_failed_finish = True
 

@@ -61,10 +61,11 @@ class StreamEncoder(ABC):
 class ClientDialect(Protocol):
     """One client wire format. A dialect has no state, so one object serves all.
 
-    ``api_type`` is the word on the receipt. ``shows_failed_finish`` says whether a whole answer can say that it ended in an error; where it
-    cannot, the client gets an error instead.
+    ``api`` is its own word (chat, messages, …), ``api_type`` the one on the receipt. ``shows_failed_finish`` says whether a whole answer
+    can say that it ended in an error; where it cannot, the client gets an error instead.
     """
 
+    api: str
     api_type: str
     shows_failed_finish: bool
 

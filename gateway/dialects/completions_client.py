@@ -114,6 +114,7 @@ def _says_something(choice: Json) -> bool:
 class CompletionsClient:
     """POST /api/v1/completions."""
 
+    api = "completions"
     api_type = "completions"
     shows_failed_finish = True
 

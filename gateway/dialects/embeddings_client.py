@@ -99,6 +99,7 @@ def _inputs(value: Any) -> tuple[Any, int]:
 class EmbeddingsClient:
     """POST /api/v1/embeddings."""
 
+    api = "embeddings"
     api_type = "embeddings"
     shows_failed_finish = True
 

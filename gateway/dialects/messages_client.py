@@ -291,6 +291,7 @@ def _keeps_seals(request: ChatRequest) -> bool:
 class MessagesClient:
     """POST /api/v1/messages."""
 
+    api = "messages"
     api_type = "completions"
     shows_failed_finish = False
 

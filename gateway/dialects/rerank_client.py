@@ -48,6 +48,7 @@ def searches_of(query_bytes: int, document_bytes: list[int], *, bytes_per_token:
 class RerankClient(UnitClient):
     """POST /api/v1/rerank."""
 
+    api = "rerank"
     api_type = "rerank"
 
     def decode_request(self, data: bytes) -> ChatRequest:

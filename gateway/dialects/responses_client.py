@@ -243,6 +243,7 @@ def _put_text(typed: ResponsesBody, canonical: Json) -> None:
 class ResponsesClient:
     """POST /api/v1/responses."""
 
+    api = "responses"
     api_type = "completions"
     shows_failed_finish = True
 

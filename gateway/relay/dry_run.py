@@ -18,18 +18,16 @@ from gateway.relay.config import RelayConfig
 from gateway.relay.errors import BadRequest, Unauthorized, Unavailable
 from gateway.relay.exchange import Exchange
 from gateway.relay.explanation import Terms, explain
-from gateway.relay.flow import ChatFlow, read_request
+from gateway.relay.flow import ChatFlow
 from gateway.relay.health import EndpointHealth
 
 PATH: Final = "/api/v1/route/explain"
-# The word of ?api= → the dialect of that path.
-APIS: Final[dict[str, ClientDialect]] = {
-    "chat": CLIENT_DIALECTS["/api/v1/chat/completions"],
-    "completions": CLIENT_DIALECTS["/api/v1/completions"],
-    "embeddings": CLIENT_DIALECTS["/api/v1/embeddings"],
-    "messages": CLIENT_DIALECTS["/api/v1/messages"],
-    "responses": CLIENT_DIALECTS["/api/v1/responses"],
-}
+# The word of ?api= → the dialect.
+APIS: Final[dict[str, ClientDialect]] = {dialect.api: dialect for dialect in CLIENT_DIALECTS.values()}
+
+
+# Fields that only one API has.
+_OWN_FIELDS: Final = {"prompt": "completions", "documents": "rerank"}
 
 
 class DryRuns:
@@ -48,7 +46,7 @@ class DryRuns:
         view = view.of(caller.org_id)
         body = await exchange.read_body()
         api = api_of(body, view, asked=_asked_api(exchange), is_anthropic=bool(exchange.header(b"anthropic-version")))
-        request = read_request(APIS[api], body)
+        request = await self._flow.read(caller, APIS[api], body)
         try:
             standing = await self._holds.standing(caller)
         except InvalidKey as error:
@@ -90,11 +88,9 @@ def api_of(body: bytes, view: CatalogView, *, asked: str = "", is_anthropic: boo
         return "chat"  # whose reader says what is wrong with it
     if "messages" in fields:
         return "messages" if is_anthropic or "system" in fields or "stop_sequences" in fields else "chat"
-    if "prompt" in fields:
-        return "completions"
     if "input" in fields:
         return "embeddings" if _is_embedding_model(fields, view) else "responses"
-    return "chat"
+    return next((api for field, api in _OWN_FIELDS.items() if field in fields), "chat")
 
 
 def _is_embedding_model(fields: Json, view: CatalogView) -> bool:

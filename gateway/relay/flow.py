@@ -6,6 +6,8 @@ import time
 import msgspec
 
 from accounts.lookup import KeyLookup, LookupDown
+from accounts.request_rules import RequestRules
+from accounts.rule_lookup import RuleLookup
 from accounts.types import Caller, InvalidKey, KeyExpired
 from gateway.dialects.base import ChatRequest, InvalidRequest
 from gateway.dialects.client import ClientDialect
@@ -19,6 +21,8 @@ from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, new_event_id, start_generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
+from gateway.relay.policies import apply_policies
+from gateway.relay.presets import apply_preset, preset_in, preset_named
 from gateway.relay.routing import Route, find_route, names_of, read_preferences
 from gateway.relay.settlement import Settler
 from gateway.relay.streams import StreamRelay
@@ -31,6 +35,7 @@ class ChatFlow:
         self,
         *,
         keys: KeyLookup,
+        rules: RuleLookup,
         cashier: Cashier,
         settler: Settler,
         answers: AnswerRelay,
@@ -38,6 +43,7 @@ class ChatFlow:
         health: EndpointHealth,
     ) -> None:
         self._keys = keys
+        self._rules = rules
         self._cashier = cashier
         self._settler = settler
         self._answers = answers
@@ -54,7 +60,7 @@ class ChatFlow:
         event_id = new_event_id()
         exchange.generation_id = f"gen-{event_id.hex}"
         exchange.extra_headers.append((b"x-generation-id", exchange.generation_id.encode()))
-        request = read_request(dialect, body)
+        request = await self.read(caller, dialect, body)
         request.beta = exchange.header(b"anthropic-beta") or exchange.header(b"x-anthropic-beta")
         route = self._route(view, request)
         generation = start_generation(
@@ -73,11 +79,21 @@ class ChatFlow:
 
     async def count_tokens(self, exchange: Exchange, view: CatalogView, dialect: ClientDialect) -> None:
         """Answer how many tokens a prompt probably has, without asking a model; free. Raises: ApiError."""
-        await self.authenticate(exchange)
-        request = read_request(dialect, await exchange.read_body())
+        caller = await self.authenticate(exchange)
+        request = await self.read(caller, dialect, await exchange.read_body())
         if request.model is None or view.find_model(request.model) is None:
             self._route(view, request)  # which says what is wrong with it
         await exchange.respond(200, msgspec.json.encode({"input_tokens": estimated_prompt_tokens(request)}))
+
+    async def read(self, caller: Caller, dialect: ClientDialect, data: bytes) -> ChatRequest:
+        """Return the body as a request, with the preset that it names and under the policies of its organization. Raises: ApiError."""
+        rules = self._rules.find(caller.org_id)
+        if rules is None:
+            try:
+                rules = await self._rules.resolve(caller.org_id)
+            except LookupDown as error:
+                raise Unavailable("Presets and policies cannot be read at the moment; nothing was charged.", retry_after_s=1) from error
+        return read_under_rules(dialect, data, rules)
 
     async def _answer(self, generation: Generation, exchange: Exchange) -> None:
         """Run the relay; whatever happens, the hold is settled exactly once."""
@@ -126,6 +142,23 @@ class ChatFlow:
             health=self._health,
             rng=self._rng,
         )
+
+
+def read_under_rules(dialect: ClientDialect, data: bytes, rules: RequestRules) -> ChatRequest:
+    """Return the body as a request, with its preset and under the policies. Raises: BadRequest, NotFound, NoEndpoint."""
+    try:
+        request = read_request(dialect, data)
+        slug = preset_named(request)
+    except BadRequest:
+        # What is missing may be what the preset brings.
+        slug = preset_in(data)
+        if not slug:
+            raise
+    if slug:
+        request = read_request(dialect, apply_preset(data, slug, rules, dialect.api))
+    if rules.default_policy or "policy" in request.provider:
+        request.provider = apply_policies(request.provider, rules)
+    return request
 
 
 def read_request(dialect: ClientDialect, body: bytes) -> ChatRequest:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg_pool import AsyncConnectionPool
 
 from accounts.lookup import KeyLookup
+from accounts.rule_lookup import RuleLookup
 from billing.authorizer.connection import MoneyConnection
 from billing.authorizer.holds import Holds
 from billing.authorizer.loader import ScopeLoader
@@ -55,6 +56,8 @@ class DataPlane:
         self._connection = MoneyConnection(config.redis_url)
         self._holds = Holds(self._connection, spool=Spool(config.spool_dir), loader=ScopeLoader(self._pool, self._connection))
         self._keys = KeyLookup(self._pool, config.broker_redis_url)
+        self._rules = RuleLookup(self._pool, config.broker_redis_url)
+        self._keys.also_tell(self._rules.hear, self._rules.expire_all)
         self._reader = SnapshotReader(self._pool, config.broker_redis_url)
         self._client = UpstreamClient(connect_timeout_s=config.connect_timeout_s, idle_timeout_s=config.idle_timeout_s)
         self.statistics = Statistics()
@@ -63,7 +66,9 @@ class DataPlane:
         cashier, settler, log = Cashier(self._holds, config), Settler(self._holds), AttemptLog(health)
         answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
         self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
-        flow = ChatFlow(keys=self._keys, cashier=cashier, settler=settler, answers=answers, streams=self._streams, health=health)
+        flow = ChatFlow(
+            keys=self._keys, rules=self._rules, cashier=cashier, settler=settler, answers=answers, streams=self._streams, health=health
+        )
         dry_runs = DryRuns(flow=flow, holds=self._holds, health=health, config=config)
         self.app = RelayApp(config, flow, dry_runs)
         self._tasks: list[asyncio.Task[None]] = []
@@ -73,6 +78,7 @@ class DataPlane:
         await self._pool.open()
         await self._connection.start()
         await self._holds.start()
+        await self._rules.start()
         await self._keys.start()
         self._run(self._reader.watch(self._show), "catalog-watcher")
         self._run(self._streams.keep_alive_forever(), "keep-alive")
@@ -85,6 +91,7 @@ class DataPlane:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._holds.close()
         await self._keys.close()
+        await self._rules.close()
         await self._connection.close()
         await self._bulletins.close()
         await self._client.close()

@@ -1,0 +1,81 @@
+"""Presets and policies through the real path: laid down by people, felt by the next requests, and by nobody else's."""
+
+import time
+
+import pytest
+
+from accounts import presets
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def lay_down(customer, kind, slug, config, *, system_prompt="", is_default=False):
+    preset, _ = presets.save_version(
+        organization=customer.organization, kind=kind, slug=slug, config=config, by=None, system_prompt=system_prompt
+    )
+    if is_default:
+        presets.change(preset=preset, by=None, is_default=True)
+    return preset
+
+
+def until(answers, timeout_s=2.0):
+    deadline = time.monotonic() + timeout_s
+    while not (answer := answers()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return answer
+
+
+def test_a_preset_chooses_the_model_and_the_provider(customer):
+    lay_down(customer, "preset", "beta", {"model": "test/chat", "provider": {"only": ["beta"]}, "max_tokens": 20})
+
+    body = customer.post(model="@preset/beta", provider=None).json()
+
+    assert (body["model"], body["provider"]) == ("test/chat", "Beta")
+    (receipt,) = customer.receipts()
+    assert receipt.provider == "beta"
+
+
+def test_a_preset_of_another_organization_is_not_found(customer, new_customer):
+    lay_down(new_customer(), "preset", "theirs", {"model": "test/chat"})
+
+    answer = customer.post(model="@preset/theirs")
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["metadata"]["param"] == "preset"
+
+
+def test_a_default_policy_is_felt_by_the_next_requests_and_by_nobody_elses(customer, new_customer):
+    other = new_customer()
+    assert customer.post(provider={"order": ["alpha"]}).json()["provider"] == "Alpha"
+
+    policy = lay_down(customer, "policy", "beta-only", {"only": ["beta"]}, is_default=True)
+
+    assert until(lambda: customer.post(provider={}).json()["provider"] == "Beta")
+    assert customer.post(provider={"only": ["alpha"]}).status_code == 404
+    assert other.post(provider={"only": ["alpha"]}).json()["provider"] == "Alpha"
+    presets.change(preset=policy, by=None, status="disabled")
+    assert until(lambda: customer.post(provider={"only": ["alpha"]}).status_code == 200)
+
+
+def test_a_dry_run_shows_the_preset_and_the_policy_at_work(customer):
+    lay_down(customer, "preset", "brief", {"model": "test/chat"})
+    lay_down(customer, "policy", "no-alpha", {"ignore": ["alpha"]}, is_default=True)
+
+    answer = customer.stack.client.post(
+        "/api/v1/route/explain", json={"model": "@preset/brief", "messages": HELLO}, headers=customer.headers
+    )
+
+    data = answer.json()["data"]
+    assert [one["tag"] for one in data["endpoints"]] == ["beta"]
+    assert [(one["tag"], one["rule"]) for one in data["rejected"]] == [("alpha", "ignored_providers")]
+
+
+@pytest.mark.parametrize("path", ["messages", "responses"])
+def test_other_formats_take_presets_too(customer, path):
+    lay_down(customer, "preset", "brief", {"model": "test/chat", "max_tokens": 20}, system_prompt="Be brief.")
+    body = {"messages": HELLO} if path == "messages" else {"input": "Hello"}
+
+    answer = customer.stack.client.post(f"/api/v1/{path}", json={"model": "@preset/brief", **body}, headers=customer.headers)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["model"] == "test/chat"
