@@ -44,6 +44,7 @@ _TYPES_BY_ENDING = {
     ".webm": "video/webm",
     ".mov": "video/quicktime",
 }
+_IMAGE_OPTIONS = {"aspect_ratio": "aspectRatio", "image_size": "imageSize"}
 
 
 class GeminiDialect:
@@ -275,6 +276,9 @@ def _options(source: Json, endpoint: EndpointSpec, dropped: list[str]) -> Json:
     modalities = source.get("modalities")
     if modalities and modalities != ["text"]:
         options["responseModalities"] = [word.upper() for word in modalities]
+    wish = source.get("image_config")
+    if isinstance(wish, dict):
+        options["imageConfig"] = {theirs: wish[name] for name, theirs in _IMAGE_OPTIONS.items() if wish.get(name)}
     return options
 
 

@@ -8,21 +8,28 @@ from gateway.dialects.base import ChatRequest, InvalidRequest, UpstreamDialect
 from gateway.dialects.chat_completions import ChatCompletionsDialect
 from gateway.dialects.embeddings import GeminiEmbeddings, OpenAiEmbeddings
 from gateway.dialects.gemini import GeminiDialect
+from gateway.dialects.gemini_images import GeminiImages
+from gateway.dialects.images import OpenAiImages
 from gateway.dialects.messages import MessagesDialect
 from gateway.dialects.rerank import CohereRerank, JinaRerank, VoyageRerank
 from gateway.dialects.responses import ResponsesDialect
 from gateway.providers.table import quirks_for
 
+_GEMINI = GeminiDialect()
 _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
     "chat": {
         "chat_completions": ChatCompletionsDialect(),
         "messages": MessagesDialect(),
-        "gemini": GeminiDialect(),
+        "gemini": _GEMINI,
         "responses": ResponsesDialect(),
     },
     "embedding": {
         "chat_completions": OpenAiEmbeddings(),
         "gemini": GeminiEmbeddings(),
+    },
+    "image": {
+        "chat_completions": OpenAiImages(),
+        "gemini": GeminiImages(_GEMINI),
     },
     # Hosts of OpenAI's form have taken over Jina's for this.
     "rerank": {

@@ -104,9 +104,45 @@ _LACKS: dict[str, frozenset[ModelType]] = {
 _NOTHING: frozenset[ModelType] = frozenset()
 
 
-def lacks_of(slug: str) -> frozenset[ModelType]:
-    """Return the types of model that provider ``slug`` cannot be asked for although it speaks a dialect that has them."""
-    return _LACKS.get(slug, _NOTHING)
+class ImageQuirks(msgspec.Struct, frozen=True, kw_only=True):
+    """How a host of OpenAI's form for pictures differs. ``takes`` are the parameters that it has beside prompt, n and size; ``edits`` says
+    that it takes pictures to begin with as OpenAI does, ``references`` that it takes them as OpenRouter does.
+    """
+
+    path: str = "/images/generations"
+    size: Literal["pixels", "edges", ""] = "pixels"  # one field, width and height, or neither
+    takes: tuple[str, ...] = ("seed",)
+    response_format: str = "b64_json"  # how pictures are asked for inside the answer; '' where they always are
+    edits: bool = False
+    references: bool = False
+    user_field: bool = False
+
+
+_ALL_OF_AN_IMAGE = ("quality", "background", "output_format", "output_compression")
+_OPENAI_IMAGES = ImageQuirks(takes=(*_ALL_OF_AN_IMAGE, "moderation"), response_format="", edits=True, user_field=True)
+IMAGE_QUIRKS: dict[str, ImageQuirks] = {
+    "openai": _OPENAI_IMAGES,
+    "azure": _OPENAI_IMAGES,
+    "litellm": _OPENAI_IMAGES,
+    # docs.x.ai/docs/guides/image-generations
+    "xai": ImageQuirks(size="", takes=("aspect_ratio",)),
+    # docs.together.ai/reference/post-images-generations
+    "together": ImageQuirks(size="edges", response_format="base64"),
+    "openrouter": ImageQuirks(
+        path="/images", takes=(*_ALL_OF_AN_IMAGE, "seed", "size", "resolution", "aspect_ratio"), response_format="", references=True
+    ),
+}
+_DEFAULT_IMAGE_QUIRKS = ImageQuirks()
+
+
+def lacks_for(provider: ProviderSpec) -> frozenset[ModelType]:
+    """Return the types of model that ``provider`` cannot be asked for although it speaks a dialect that has them."""
+    return _LACKS.get(provider.like or provider.slug, _NOTHING)
+
+
+def image_quirks_for(provider: ProviderSpec) -> ImageQuirks:
+    """Return how ``provider`` takes wishes for pictures."""
+    return IMAGE_QUIRKS.get(provider.like or provider.slug, _DEFAULT_IMAGE_QUIRKS)
 
 
 def quirks_of(slug: str) -> Quirks:

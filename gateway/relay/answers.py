@@ -6,7 +6,7 @@ from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, faul
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
 from gateway.relay.errors import ProviderFailed
-from gateway.relay.exchange import Exchange
+from gateway.relay.exchange import JSON, SSE, Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
 from gateway.relay.outcomes import calls_of
@@ -51,7 +51,7 @@ class AnswerRelay:
         closing = bill.closing(service_tier=answer.service_tier, stop_sequence=answer.stop_sequence)
         body = dialect.encode_answer(answer.body, generation.request, answer_head(generation, candidate), closing)
         exchange.extra_headers.extend(candidate.headers)
-        await exchange.respond(_OK, body)
+        await exchange.respond(_OK, body, content_type=SSE if generation.request.stream else JSON)
 
     @staticmethod
     def _usage(generation: Generation, answer: Answer) -> Usage:

@@ -11,7 +11,7 @@ from catalog.listings import Listings
 from catalog.pricing import blended_picos, is_priced
 from catalog.types import CallerPrice, EndpointSpec, ModelSpec, ModelType, ProviderSpec, Snapshot
 from gateway.dialects.registry import find_dialect
-from gateway.providers.table import lacks_of, standing_headers
+from gateway.providers.table import lacks_for, standing_headers
 from gateway.relay.config import RelayConfig
 from gateway.relay.families import latest_aliases
 
@@ -36,7 +36,7 @@ class Host:
         """Whether there is a dialect in which it can be asked for models of this type."""
         if self.simulated:
             return find_dialect(self.spec.dialect, kind, simulated=True) is not None
-        return find_dialect(self.spec.dialect, kind) is not None and kind not in lacks_of(self.spec.slug)
+        return find_dialect(self.spec.dialect, kind) is not None and kind not in lacks_for(self.spec)
 
     @property
     def is_public_only(self) -> bool:

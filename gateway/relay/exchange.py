@@ -18,8 +18,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 HeaderPairs = list[tuple[bytes, bytes]]
 
-_JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
-_SSE: tuple[bytes, bytes] = (b"content-type", b"text/event-stream; charset=utf-8")
+JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+SSE: tuple[bytes, bytes] = (b"content-type", b"text/event-stream; charset=utf-8")
 # Answers belong to one key: no cache may keep them, and proxies must not gather a stream.
 _PRIVATE: tuple[bytes, bytes] = (b"cache-control", b"private, no-store")
 _UNBUFFERED: tuple[bytes, bytes] = (b"x-accel-buffering", b"no")
@@ -202,7 +202,7 @@ class Exchange:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def respond(self, status: int, body: bytes, *headers: tuple[bytes, bytes], content_type: tuple[bytes, bytes] = _JSON) -> None:
+    async def respond(self, status: int, body: bytes, *headers: tuple[bytes, bytes], content_type: tuple[bytes, bytes] = JSON) -> None:
         """Send a whole answer."""
         self.started = True
         pairs = [content_type, (b"content-length", b"%d" % len(body)), _PRIVATE, *self._cors(), *self.extra_headers, *headers]
@@ -235,7 +235,7 @@ class Exchange:
                     return
             else:
                 self.started = True
-                pairs = [_SSE, _PRIVATE, _UNBUFFERED, *self._cors(), *self.extra_headers]
+                pairs = [SSE, _PRIVATE, _UNBUFFERED, *self._cors(), *self.extra_headers]
                 if self._direct is not None and self._direct.begin_stream(pairs, data):
                     return
                 await self._send({"type": "http.response.start", "status": 200, "headers": pairs})

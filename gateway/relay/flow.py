@@ -97,7 +97,8 @@ class ChatFlow:
 
     async def _answer(self, generation: Generation, exchange: Exchange) -> None:
         """Run the relay; whatever happens, the hold is settled exactly once."""
-        relay = self._streams if generation.request.stream else self._answers
+        request = generation.request
+        relay = self._streams if request.stream and request.kind == "chat" else self._answers
         try:
             await relay.serve(generation, exchange)
         except ApiError as error:

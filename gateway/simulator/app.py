@@ -15,7 +15,9 @@ from gateway.simulator.anthropic_wire import AnthropicWire
 from gateway.simulator.delivery import ClientGone, Delivery, Receive, Send, Stats
 from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, parse_directives
 from gateway.simulator.embeddings_wire import GeminiEmbeddingsWire, OpenAiEmbeddingsWire
+from gateway.simulator.forms import object_of
 from gateway.simulator.gemini_wire import GeminiWire
+from gateway.simulator.images_wire import ImagesWire
 from gateway.simulator.openai_wire import OpenAiWire
 from gateway.simulator.profiles import profile_of
 from gateway.simulator.replies import PrefixCache, SimRequest, make_reply
@@ -33,6 +35,7 @@ _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"ca
 _OPENAI, _ANTHROPIC, _GOOGLE = OpenAiWire(), AnthropicWire(), GeminiWire()
 _RESPONSES = ResponsesWire(_OPENAI)
 _OPENAI_EMBEDDINGS, _GOOGLE_EMBEDDINGS = OpenAiEmbeddingsWire(_OPENAI), GeminiEmbeddingsWire(_GOOGLE)
+_IMAGES = ImagesWire(_OPENAI)
 # What a path ends with → the wire format; the first that fits.
 _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/chat/completions", _OPENAI),
@@ -42,6 +45,9 @@ _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/voyage/v1/rerank", VoyageRerankWire(_OPENAI)),
     ("/rerank", JinaRerankWire(_OPENAI)),
     ("/embeddings", _OPENAI_EMBEDDINGS),
+    ("/images/generations", _IMAGES),
+    ("/images/edits", _IMAGES),
+    ("/images", _IMAGES),
 )
 _decode_json = msgspec.json.Decoder().decode
 _IMPATIENT_STATUSES = (429, 503, 529)
@@ -76,7 +82,9 @@ class Simulator:
         header = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-simulate"), "")
         self._stats.requests += 1
         try:
-            request = wire.read(_object(body), model=model, stream=stream)
+            kind = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"), "")
+            parsed = object_of(body, kind) if kind.startswith("multipart/") else _object(body)
+            request = wire.read(parsed, model=model, stream=stream)
             directives = active_directives(
                 parse_directives(header or request.control), slug=slug, prompt_key=request.prompt_key, counters=self._counters
             )

@@ -11,6 +11,7 @@ from gateway.simulator.tokens import IMAGE_TOKENS, count_tokens, split_to_chunks
 from gateway.simulator.wire import BadBody, Frame, Json, Prompt, encode_json
 
 _FINISH = {"stop": "STOP", "stop_sequence": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "content_filter": "SAFETY"}
+_PICTURE_EDGES = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
 _STATUSES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -53,6 +54,7 @@ class GeminiWire:
         thinking = options.get("thinkingConfig") or {}
         is_json = options.get("responseMimeType") == "application/json"
         schema = options.get("responseJsonSchema", options.get("responseSchema"))
+        draws = "IMAGE" in (options.get("responseModalities") or ())
         return SimRequest(
             model=model,
             last_user_text=last_user,
@@ -70,6 +72,7 @@ class GeminiWire:
             stream=stream,
             include_usage=True,
             control=find_in_text(last_user),
+            picture_size=_picture_size(options.get("imageConfig") or {}) if draws else (0, 0),
         )
 
     def answer(self, reply: SimReply, *, directives: Directives) -> Json:
@@ -79,6 +82,7 @@ class GeminiWire:
             parts = [{"text": choice.reasoning, "thought": True}] if choice.reasoning else []
             parts += [{"text": choice.text}] if choice.text else []
             parts += [_call_part(call, reply, number) for number, call in enumerate(choice.calls)]
+            parts += [_picture_part(one) for one in reply.pictures]
             candidates.append(_candidate(index, parts, choice.finish))
         body: Json = {"candidates": candidates, "modelVersion": reply.model, "responseId": f"sim{reply.id}"}
         if "missing_usage" not in directives:
@@ -159,10 +163,23 @@ def _pieces(choice: SimChoice, reply: SimReply) -> Iterator[tuple[Json, int]]:
         yield {"text": piece, "thought": True}, count_tokens(piece)
     for piece in split_to_chunks(choice.text):
         yield {"text": piece}, count_tokens(piece)
+    for picture in reply.pictures:
+        yield _picture_part(picture), 0
     for number, call in enumerate(choice.calls):
         yield _call_part(call, reply, number), count_tokens(call.arguments)
     if not (choice.reasoning or choice.text or choice.calls):
         yield {}, 0
+
+
+def _picture_part(picture: str) -> Json:
+    return {"inlineData": {"mimeType": "image/png", "data": picture}}
+
+
+def _picture_size(wish: Json) -> tuple[int, int]:
+    edge = _PICTURE_EDGES.get(str(wish.get("imageSize")), 1024)
+    across, _, down = str(wish.get("aspectRatio") or "1:1").partition(":")
+    longest = max(int(across), int(down))
+    return edge * int(across) // longest, edge * int(down) // longest
 
 
 def _usage(usage: SimUsage, directives: Directives) -> Json:
@@ -178,4 +195,8 @@ def _usage(usage: SimUsage, directives: Directives) -> Json:
         report["cachedContentTokenCount"] = usage.cache_read_tokens
     if usage.reasoning_tokens:
         report["thoughtsTokenCount"] = usage.reasoning_tokens
+    if usage.image_tokens:
+        report["candidatesTokenCount"] += usage.image_tokens
+        report["totalTokenCount"] += usage.image_tokens
+        report["candidatesTokensDetails"] = [{"modality": "IMAGE", "tokenCount": usage.image_tokens}]
     return report

@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 
 from gateway.simulator.directives import Directives
+from gateway.simulator.pictures import draw_base64
 from gateway.simulator.samples import sample_value
 from gateway.simulator.tokens import BYTES_PER_TOKEN, MESSAGE_TOKENS, count_tokens, cut_to_tokens
 
 _encode_json = msgspec.json.Encoder(order="sorted").encode
 _QUOTE_CHARS = 80
 _PREFIXES_MAX = 10_000
+PICTURE_TOKENS = 1290  # that a picture drawn in a chat is counted as
 
 _SENTENCES = (
     "It is made from the words of the prompt by a fixed rule, so the same prompt always gets the same answer. ",
@@ -50,6 +52,8 @@ class SimRequest(msgspec.Struct, kw_only=True):
     make: Callable[["SimRequest"], "SimReply"] | None = None  # what answers in the place of a chat
     inputs: tuple[str, ...] = ()  # of an embedding; query and documents of a ranking
     top_n: int = 0
+    picture_size: tuple[int, int] = (0, 0)  # pixels; (0, 0): no picture is asked for
+    picture_tokens: int = 0  # that one picture is counted as
     dimensions: int = 0
     is_base64: bool = False
 
@@ -87,6 +91,7 @@ class SimUsage(msgspec.Struct, kw_only=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     searches: int = 0
+    image_tokens: int = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -103,6 +108,7 @@ class SimReply(msgspec.Struct, kw_only=True):
     usage: SimUsage
     vectors: list[list[float]] = []
     ranking: list[tuple[int, float]] = []
+    pictures: list[str] = []  # PNG in base64
     is_base64: bool = False
 
 
@@ -130,7 +136,11 @@ def make_reply(request: SimRequest, *, slug: str, directives: Directives, cache:
     usage.reasoning_tokens = sum(count_tokens(choice.reasoning) for choice in choices)
     digest = hashlib.sha256(f"{slug}\n{request.model}\n{request.prompt_key}".encode()).hexdigest()
     model = "simulated/another-model" if "wrong_model" in directives else request.model
-    return SimReply(id=digest[:24], model=model, choices=choices, usage=usage)
+    reply = SimReply(id=digest[:24], model=model, choices=choices, usage=usage)
+    if request.picture_size != (0, 0) and "empty" not in directives:
+        reply.pictures = [draw_base64(digest, *request.picture_size)]
+        usage.image_tokens = PICTURE_TOKENS
+    return reply
 
 
 def _prompt_usage(request: SimRequest, directives: Directives, cache: PrefixCache) -> SimUsage:

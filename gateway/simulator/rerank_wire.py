@@ -3,13 +3,13 @@
 A document's score is the share of the query's words that it has, so that the order means something.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from gateway.simulator.directives import Directives, find_in_text
+from gateway.simulator.forms import FormWire
 from gateway.simulator.replies import SimReply, SimRequest, SimUsage
 from gateway.simulator.tokens import count_tokens
-from gateway.simulator.wire import BadBody, Frame, Json, Prompt, Wire
+from gateway.simulator.wire import BadBody, Json, Prompt
 
 _DOCUMENTS_PER_SEARCH, _TOKENS_PER_PIECE = 100, 500
 
@@ -25,13 +25,10 @@ def rank(request: SimRequest) -> SimReply:
     return SimReply(id=request.prompt_key[:24], model=request.model, choices=[], usage=usage, ranking=ranked)
 
 
-class JinaRerankWire:
+class JinaRerankWire(FormWire):
     """POST /v1/rerank."""
 
     top_name = "top_n"
-
-    def __init__(self, errors: Wire) -> None:
-        self._errors = errors
 
     def read(self, body: Json, *, model: str, stream: bool) -> SimRequest:
         """Reduce a body."""
@@ -58,19 +55,6 @@ class JinaRerankWire:
         """Write a ranking."""
         body: Json = {"model": reply.model, "results": _rows(reply)}
         return {**body, "usage": _token_usage(reply, directives)} if "missing_usage" not in directives else body
-
-    def frames(self, reply: SimReply, request: SimRequest, *, directives: Directives) -> Iterator[Frame]:
-        """Nothing asks for a stream of rankings."""
-        del reply, request, directives
-        return iter(())
-
-    def error(self, status: int, message: str) -> Json:
-        """Write an error body."""
-        return self._errors.error(status, message)
-
-    def error_frame(self, message: str) -> Frame:
-        """Write an error inside a stream."""
-        return self._errors.error_frame(message)
 
 
 class CohereRerankWire(JinaRerankWire):

@@ -6,16 +6,24 @@ from catalog.types import EndpointSpec, ModelSpec, ModelType, RateCard
 
 SEARCH_PICOS = 2_000_000_000  # $2 per thousand searches
 RERANK_TOKEN_PICOS = 50_000  # $0.05 per million tokens
+IMAGE_PICOS = 40_000_000_000  # $0.04 a picture
+IMAGE_TOKEN_PICOS, TEXT_PICOS = 30_000_000, 5_000_000  # $30 and $5 per million tokens
 
 #: Slug → dialect and the path of the simulator that speaks it.
 HOSTS: dict[str, tuple[str, str]] = {
     "cohere": ("cohere", "/p/cohere/v2"),
     "voyage": ("voyage", "/p/voyage/voyage/v1"),
+    "openai": ("chat_completions", "/p/openai/v1"),
 }
+_IMAGE_TOKENS = {"input_tokens": TEXT_PICOS, "output_tokens": TEXT_PICOS, "image_output_tokens": IMAGE_TOKEN_PICOS}
 _CARDS: dict[str, tuple[ModelType, dict[str, int], tuple[str, ...]]] = {
     "test/rank-searches": ("rerank", {"searches": SEARCH_PICOS}, ("cohere", "alpha")),
     "test/rank-tokens": ("rerank", {"input_tokens": RERANK_TOKEN_PICOS}, ("alpha",)),
     "test/rank-voyage": ("rerank", {"input_tokens": RERANK_TOKEN_PICOS}, ("voyage",)),
+    "test/image-pieces": ("image", {"images": IMAGE_PICOS}, ("alpha", "beta")),
+    "test/image-tokens": ("image", _IMAGE_TOKENS, ("alpha", "openai")),
+    "test/image-gemini": ("image", _IMAGE_TOKENS, ("gem",)),
+    "test/image-unpriced": ("image", {"input_tokens": TEXT_PICOS, "output_tokens": TEXT_PICOS}, ("alpha",)),
 }
 
 
