@@ -15,6 +15,7 @@ from gateway.providers.table import lacks_for, standing_headers
 from gateway.relay.config import RelayConfig
 from gateway.relay.families import latest_aliases
 
+_DRAWING_DIALECTS = frozenset({"gemini"})  # in which a model of pictures can be asked for a chat
 # What stands in a provider's own address between its name and the paths of its dialect; the simulator tells formats apart by it.
 _SIMULATED_VERSIONS = {"gemini": "v1beta", "cohere": "v2", "voyage": "voyage/v1"}
 _SORTING_SUFFIXES = ("nitro", "floor", "exacto")
@@ -54,6 +55,11 @@ class Candidate:
     endpoint: EndpointSpec
     host: Host
     blended_picos: int
+
+    @property
+    def draws_in_chats(self) -> bool:
+        """Whether a picture can be asked for in a chat here, and everything that such a chat uses has a price."""
+        return self.host.spec.dialect in _DRAWING_DIALECTS and is_priced(self.endpoint.price, "chat")
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -131,6 +137,18 @@ class CatalogView:
                 found.append(Candidate(endpoint, host, blended_picos(endpoint.price), is_at_cost=endpoint.price == endpoint.cost))
         found.sort(key=lambda one: (one.host.spec.is_last_resort, one.blended_picos, one.endpoint.id))
         return tuple(found)
+
+    def candidates_of(self, model: ModelSpec, kind: ModelType) -> tuple[Candidate, ...] | None:
+        """Return the model's endpoints for requests of ``kind``, or None where it is no model for them.
+
+        Some models of pictures draw in a chat; that is asked of those hosts whose chats can draw.
+        """
+        if model.type == kind:
+            return self.candidates[model.id]
+        if kind == "chat" and model.type == "image":
+            drawing = tuple(one for one in self.candidates[model.id] if one.draws_in_chats)
+            return drawing or None
+        return None
 
     def find_model(self, name: str) -> tuple[ModelSpec, str] | None:
         """Return the model by id, alias or ``~author/family-latest``, and the routing suffix ('' or nitro, floor, …).

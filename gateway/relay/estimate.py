@@ -19,6 +19,7 @@ _TOKENS_OVERHEAD = 256  # chat template
 _TOKENS_TOOLS = 768  # the preamble that tells a model how to call tools
 _TOKENS_PER_MESSAGE = 8  # what a chat template puts around each message
 _TOKENS_PER_SECOND = 50  # of sound to be written down; Gemini counts 32, OpenAI fewer
+_DRAWN = "image_output_tokens"  # has a rate where pictures come out
 _SOUND = frozenset({"speech", "transcription"})
 # What such parts and the words around a message are on average.
 _IMAGE_TOKENS, _FILE_TOKENS, _AUDIO_TOKENS, _MESSAGE_TOKENS = 1_600, 3_000, 1_000, 4
@@ -76,7 +77,11 @@ def _is_film(url: str) -> bool:
 
 
 def thinks_unseen(request: ChatRequest, endpoint: EndpointSpec) -> bool:
-    """Whether the answer may cost more than can be seen of it as it grows: thoughts are billed, and many hosts do not send them."""
+    """Whether the answer may cost more than can be seen of it as it grows: thoughts are billed, and many hosts do not send them; pictures
+    are no text.
+    """
+    if _DRAWN in endpoint.price.rates:
+        return True
     supported = endpoint.supported_parameters
     if supported and "reasoning" not in supported and "reasoning_effort" not in supported:
         return False
@@ -94,7 +99,7 @@ def bound_nanos(request: ChatRequest, endpoint: EndpointSpec, *, prompt_tokens: 
         output_tokens_max=output_tokens,
         service_tier=request.service_tier,
         audio=bool(request.audio_parts or request.video_parts or "audio" in modalities or request.kind in _SOUND),
-        images=bool(request.image_parts or request.file_parts or "image" in modalities or request.kind == "image"),
+        images=bool(request.image_parts or request.file_parts or "image" in modalities or _DRAWN in endpoint.price.rates),
         units_max=request.units_max,
     )
     return nanos_from_picos(picos)

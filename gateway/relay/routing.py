@@ -165,9 +165,9 @@ def find_route(
     if wish is not NO_PREFERENCES:
         check_slugs(wish, view)
     parameters = parameters_of(body)
-    if len(names) == 1 and (found := view.find_model(names[0])) is not None and found[0].type == kind:
+    if len(names) == 1 and (found := view.find_model(names[0])) is not None and (own := view.candidates_of(found[0], kind)) is not None:
         route = order_endpoints(
-            view.candidates[found[0].id],
+            own,
             wish=with_suffix(wish, found[1]),
             parameters=parameters,
             max_tokens=max_tokens,
@@ -184,7 +184,8 @@ def find_route(
             unknown.append(name)
             continue
         model, suffix = found
-        if model.type != kind:
+        own = view.candidates_of(model, kind)
+        if own is None:
             raise BadRequest(
                 f"{name} is a model of type {model.type}; this path needs one of type {kind}",
                 availability=availability("wrong_endpoint", retryable=False, models=names),
@@ -192,7 +193,7 @@ def find_route(
                 remedy=f"Choose a model of type {kind}; GET /api/v1/models lists them.",
             )
         one = order_endpoints(
-            view.candidates[model.id],
+            own,
             wish=with_suffix(wish, suffix),
             parameters=parameters,
             max_tokens=max_tokens,

@@ -63,6 +63,25 @@ def test_a_model_that_draws_in_a_chat_draws_here_too(customer):
     assert cost_nanos(body["usage"]) == before - customer.balance_nanos() > 1290 * IMAGE_TOKEN_PICOS // 1000
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_of_pictures_draws_in_a_chat_as_well(customer, stream):
+    before = customer.balance_nanos()
+    asked = {"model": "test/image-gemini", "modalities": ["image", "text"], "image_config": {"aspect_ratio": "1:1"}, "provider": {}}
+
+    if stream:
+        chunks = customer.stream(**asked)
+        pictures = [one for chunk in chunks[:-2] for choice in chunk["choices"] for one in choice["delta"].get("images", ())]
+        usage = chunks[-2]["usage"]
+    else:
+        body = customer.post(**asked).json()
+        pictures, usage = body["choices"][0]["message"]["images"], body["usage"]
+
+    assert [one["image_url"]["url"][:22] for one in pictures] == ["data:image/png;base64,"]
+    assert usage["completion_tokens_details"]["image_tokens"] == 1290
+    assert cost_nanos(usage) == before - customer.balance_nanos() > 1290 * IMAGE_TOKEN_PICOS // 1000
+    assert customer.receipts()[0].hold_nanos >= cost_nanos(usage)
+
+
 def test_a_stream_has_each_picture_complete_and_the_cost_with_the_last(customer):
     answer = ask(customer, n=2, stream=True)
 
@@ -155,7 +174,8 @@ def test_a_hold_covers_every_picture_and_is_refused_whole(new_customer):
 
 def test_the_official_client_gets_pictures_whole_and_streamed(customer):
     with openai.OpenAI(base_url=f"{customer.stack.url}/api/v1", api_key=customer.secret) as client:
-        answer = client.images.generate(model="test/image-tokens", prompt="a road", size="1024x1024", quality="low")
+        order = {"provider": {"order": ["openai"]}}
+        answer = client.images.generate(model="test/image-tokens", prompt="a road", size="1024x1024", quality="low", extra_body=order)
         events = list(client.images.generate(model="test/image-tokens", prompt="a road", stream=True))
 
     assert size_of({"b64_json": answer.data[0].b64_json}) == (1024, 1024)

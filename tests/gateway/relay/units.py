@@ -21,7 +21,7 @@ _CARDS: dict[str, tuple[ModelType, dict[str, int], tuple[str, ...]]] = {
     "test/rank-tokens": ("rerank", {"input_tokens": RERANK_TOKEN_PICOS}, ("alpha",)),
     "test/rank-voyage": ("rerank", {"input_tokens": RERANK_TOKEN_PICOS}, ("voyage",)),
     "test/image-pieces": ("image", {"images": IMAGE_PICOS}, ("alpha", "beta")),
-    "test/image-tokens": ("image", _IMAGE_TOKENS, ("alpha", "openai")),
+    "test/image-tokens": ("image", _IMAGE_TOKENS, ("openai", "alpha")),
     "test/image-gemini": ("image", _IMAGE_TOKENS, ("gem",)),
     "test/image-unpriced": ("image", {"input_tokens": TEXT_PICOS, "output_tokens": TEXT_PICOS}, ("alpha",)),
 }
