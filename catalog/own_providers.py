@@ -172,13 +172,14 @@ def add_provider(
         if Provider.objects.filter(slug=slug, origin=Origin.DATA).exists():
             msg = f"{slug} is a provider of the catalog; change it with set_provider {slug}"
             raise NameTaken(msg)
+        like = reach.like or Provider.objects.filter(slug=slug).values_list("like", flat=True).first() or ""
         defaults = {
             "origin": Origin.OPERATOR,
             "name": name,
             "kind": OWN,
             "base_url": url,
             "protocol": PROTOCOL_OF[dialect],
-            "auth": _auth(dialect) if api_key else "none",
+            "auth": _auth(dialect, like) if api_key else "none",
             "allow_private_address": allow_private,
             "withdrawn_at": None,
         }
@@ -197,6 +198,8 @@ def add_provider(
     return provider, current_hosting(provider)
 
 
-def _auth(dialect: Dialect) -> str:
+def _auth(dialect: Dialect, like: str) -> str:
+    if like == "azure":
+        return "api-key"
     own = {"messages": "x-api-key", "gemini": "query-key", "elevenlabs": "xi-api-key", "deepgram": "token"}
     return own.get(dialect, "bearer")

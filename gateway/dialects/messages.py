@@ -16,7 +16,7 @@ from gateway.dialects.reasoning import Thinking, budget_from_effort, nearest_eff
 from gateway.dialects.signed_thoughts import signed_blocks
 
 _encode_json = msgspec.json.Encoder().encode
-_HEADERS = {"content-type": "application/json"}
+_HEADERS = {"content-type": "application/json", "anthropic-version": "2023-06-01"}
 _DEFAULT_MAX_TOKENS = 4096  # the field is required; most models answer in less
 _BUDGET_MIN_TOKENS, _BUDGET_MAX_TOKENS = 1024, 128_000
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")

@@ -65,12 +65,17 @@ def choose_dialect(request: ChatRequest, endpoint: EndpointSpec, provider: Provi
     """
     if request.kind == "chat" and provider.dialect == "chat_completions":
         quirks = quirks_for(provider)
-        only, also = quirks.responses_only, quirks.responses
-        if (also and request.native_dialect == "responses" and _matches(also, endpoint.provider_model_id)) or (
-            only and _matches(only, endpoint.provider_model_id)
-        ):
+        if quirks.messages_only and _is_among(quirks.messages_only, endpoint):
+            return _DIALECTS["chat"]["messages"]
+        patterns = (quirks.responses_only, quirks.responses if request.native_dialect == "responses" else "")
+        if any(pattern and _is_among(pattern, endpoint) for pattern in patterns):
             return _DIALECTS["chat"]["responses"]
     return dialect_for(provider.dialect, request.kind, simulated=simulated)
+
+
+def _is_among(pattern: str, endpoint: EndpointSpec) -> bool:
+    """Whether the provider's name of the model matches, or ours: deployments have names of the operator's choice."""
+    return _matches(pattern, endpoint.provider_model_id) or _matches(pattern, endpoint.model.rpartition("/")[2])
 
 
 @lru_cache(maxsize=4096)

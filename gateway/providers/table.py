@@ -39,6 +39,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     # Models (a pattern of the provider's names) that are asked in Responses when the client speaks it, and those that are always.
     responses: str = ""
     responses_only: str = ""
+    messages_only: str = ""  # models that are always asked in Anthropic's Messages
+    address: Literal["plain", "azure"] = "plain"  # how addresses are made (addresses.py)
     # What every request says besides. Gateways keep caches that know nothing of our tenants: one's answer must never be another's.
     headers: dict[str, str] = {}
     body: dict[str, object] = {}
@@ -65,6 +67,8 @@ QUIRKS: dict[str, Quirks] = {
         refuses=_NOT_OPENAI,
         responses=_OPENAI_RESPONSES,
         responses_only=_OPENAI_RESPONSES_ONLY,
+        messages_only="claude",
+        address="azure",
     ),
     "groq": Quirks(max_tokens_field="max_completion_tokens", refuses=_NOT_OPENAI, service_tiers=True),
     "cerebras": Quirks(max_tokens_field="max_completion_tokens", refuses=_NOT_OPENAI),

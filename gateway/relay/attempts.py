@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 import msgspec
 
 from billing.types import AttemptRecord
 from gateway.dialects.base import InvalidRequest, UpstreamDialect, UpstreamFault
 from gateway.dialects.registry import choose_dialect
+from gateway.providers.addresses import address_of
 from gateway.providers.auth import auth_headers
 from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError, ProviderFailed
@@ -55,9 +55,7 @@ def prepare_call(generation: Generation, candidate: Candidate) -> Call:
         max_tokens=plan.cap_tokens if plan else None,
     )
     headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, host.credential), **host.headers}
-    url = host.base_url + call.path
-    if call.query:
-        url = f"{url}?{urlencode(call.query)}"
+    url = address_of(spec, host.base_url, path=call.path, query=call.query, model=candidate.endpoint.provider_model_id)
     return Call(dialect, url, headers, call.body, host.is_public_only)
 
 

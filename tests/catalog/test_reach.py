@@ -49,6 +49,10 @@ def test_an_own_gateway_shares_quirks_names_models_in_full_and_waits_for_the_oth
     spec = newest_snapshot().providers["spare"]
     assert (spec.like, spec.is_last_resort) == ("openrouter", True)
     assert Endpoint.objects.get(provider__slug="spare").provider_model_id == "meta-llama/Llama-3.1-8B"
+    assert spec.auth == "bearer"
+    own("--like", "azure", "--api-key", "k", name="House")
+    own("--api-key", "k", name="House")  # changed, and still like Azure
+    assert newest_snapshot().providers["house"].auth == "api-key"
     run("set_provider", "spare", "--no-last-resort")
     assert not newest_snapshot().providers["spare"].is_last_resort
 

@@ -37,6 +37,7 @@ from tests.gateway.relay.recorder import Recorder
 
 PROMPT_PICOS, COMPLETION_PICOS = 2_500_000, 10_000_000  # $2.50 and $10 per million tokens
 EMBED_PICOS = 20_000  # $0.02 per million tokens
+UPSTREAM_NAMES = {"test/azure-gpt": "gpt-4o", "test/azure-gpt-5-pro": "gpt-5-pro", "test/azure-claude": "claude-opus-5"}
 
 
 class ServerThread:
@@ -94,6 +95,8 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "gem": ("gemini", f"{simulator_url}/p/gem/v1beta"),
         "dead": ("chat_completions", f"{dead_url}/v1"),
         "openrouter": ("chat_completions", f"{simulator_url}/p/openrouter/api/v1"),
+        "azure": ("chat_completions", f"{simulator_url}/p/azure/openai"),
+        "azure-v1": ("chat_completions", f"{simulator_url}/p/azure-v1/openai/v1"),
         "house-litellm": ("chat_completions", f"{simulator_url}/p/house-litellm"),
         "behind-cloudflare": ("messages", f"{simulator_url}/p/behind-cloudflare/v1/account/gateway/anthropic/v1"),
         **{slug: (dialect, f"{simulator_url}{path}") for slug, (dialect, path) in units.HOSTS.items()},
@@ -108,6 +111,12 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
     reached = {
         "openrouter": {"is_last_resort": True, "auth": "bearer", "sealed_credentials": (sealer.seal("sk-or-test"),)},
         "house-litellm": {"like": "litellm"},
+        "azure": {
+            "auth": "api-key",
+            "sealed_credentials": (sealer.seal("azure-key"),),
+            "options": {"api_version": "2025-01-01-preview"},
+        },
+        "azure-v1": {"auth": "api-key", "like": "azure", "sealed_credentials": (sealer.seal("azure-key"),)},
         "behind-cloudflare": {
             "like": "cloudflare-ai-gateway",
             "sealed_headers": sealer.seal('{"cf-aig-authorization":"Bearer cf-secret","cf-aig-metadata":"{\\"team\\":\\"a\\"}"}'),
@@ -124,6 +133,10 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "test/rescued": {"dead": paid, "openrouter": dear},
         "test/spared": {"alpha": dear, "openrouter": paid},
         "test/openrouter": {"openrouter": paid},
+        "test/azure-gpt": {"azure": paid},
+        "test/azure-gpt-5-pro": {"azure": paid},
+        "test/azure-claude": {"azure": paid},
+        "test/azure-v1": {"azure-v1": paid},
         "test/litellm": {"house-litellm": paid},
         "test/cloudflare": {"behind-cloudflare": paid},
         "test/shaky": {"dead": paid, "beta": dear},
@@ -137,7 +150,7 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
                 id=f"{model_id}@{slug}",
                 model=model_id,
                 provider=slug,
-                provider_model_id=f"{slug}-model",
+                provider_model_id=UPSTREAM_NAMES.get(model_id, f"{slug}-model"),
                 tag=slug,
                 context_length=200_000,
                 max_output_tokens=16_000,
