@@ -112,6 +112,7 @@ def tokens_of(body: Json) -> int:
 class ImagesClient(UnitClient):
     """POST /api/v1/images and /api/v1/images/generations."""
 
+    api = "images"
     api_type = "image"
 
     def decode_request(self, data: bytes) -> ChatRequest:
