@@ -1,5 +1,6 @@
 """The published catalog as the data plane uses it: a snapshot, opened credentials, and lists made once so that no request makes them."""
 
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 from accounts.secrets import Sealer
 from catalog.listings import Listings
 from catalog.pricing import blended_picos, is_priced
+from catalog.switch_reader import SwitchedOff
 from catalog.types import CallerPrice, EndpointSpec, ModelSpec, ModelType, ProviderSpec, Snapshot
 from gateway.dialects.registry import find_dialect
 from gateway.providers.table import lacks_for, standing_headers
@@ -103,6 +105,10 @@ def _with_prices(snapshot: Snapshot, encoded: msgspec.Raw) -> Snapshot:
     return replace(snapshot, endpoints=endpoints, price_books={}, book_of=())
 
 
+def _is_off(candidate: Candidate, off: SwitchedOff) -> bool:
+    return candidate.endpoint.provider in off.providers or candidate.endpoint.id in off.endpoints
+
+
 class CatalogView:
     """One version of the catalog. A new version is a new view; a request keeps the one it began with."""
 
@@ -116,7 +122,7 @@ class CatalogView:
         }
         self.latest = latest_aliases(model for model in snapshot.models.values() if self.candidates[model.id])
         books = {name: CatalogView(_with_prices(snapshot, book), config, hosts=self.hosts) for name, book in snapshot.price_books.items()}
-        self._views = {org_id: books[name] for org_id, name in snapshot.book_of}
+        self.views = {org_id: books[name] for org_id, name in snapshot.book_of}
 
     @cached_property
     def listings(self) -> Listings:
@@ -125,7 +131,7 @@ class CatalogView:
 
     def of(self, org_id: int) -> "CatalogView":
         """Return the catalog as an organization has it: with prices of its own or of its plan where there are any."""
-        return self._views.get(org_id, self)
+        return self.views.get(org_id, self)
 
     def _candidates(self, model: ModelSpec) -> tuple[Candidate, ...]:
         found = []
@@ -149,6 +155,18 @@ class CatalogView:
             drawing = tuple(one for one in self.candidates[model.id] if one.draws_in_chats)
             return drawing or None
         return None
+
+    def without(self, off: SwitchedOff) -> "CatalogView":
+        """Return the catalog with what is switched off left out of what can be called; lists stay as they are."""
+        if not any(off):
+            return self
+        reduced = copy(self)
+        reduced.candidates = {
+            model_id: () if model_id.removesuffix(":free") in off.models else tuple(one for one in candidates if not _is_off(one, off))
+            for model_id, candidates in self.candidates.items()
+        }
+        reduced.views = {org_id: view.without(off) for org_id, view in self.views.items()}
+        return reduced
 
     def find_model(self, name: str) -> tuple[ModelSpec, str] | None:
         """Return the model by id, alias or ``~author/family-latest``, and the routing suffix ('' or nitro, floor, …).

@@ -15,6 +15,7 @@ from billing.authorizer.holds import Holds
 from billing.authorizer.loader import ScopeLoader
 from billing.authorizer.spool import Spool
 from catalog.reader import SnapshotReader
+from catalog.switch_reader import SwitchedOff, SwitchReader
 from catalog.types import Snapshot
 from gateway.relay.answers import AnswerRelay
 from gateway.relay.app import RelayApp
@@ -59,6 +60,9 @@ class DataPlane:
         self._rules = RuleLookup(self._pool, config.broker_redis_url)
         self._keys.also_tell(self._rules.hear, self._rules.expire_all)
         self._reader = SnapshotReader(self._pool, config.broker_redis_url)
+        self._switches = SwitchReader(self._pool, config.broker_redis_url)
+        self._full_view: CatalogView | None = None  # with what has been switched off since its publication
+        self._off = SwitchedOff()
         self._client = UpstreamClient(connect_timeout_s=config.connect_timeout_s, idle_timeout_s=config.idle_timeout_s)
         self.statistics = Statistics()
         health = EndpointHealth(statistics=self.statistics)
@@ -81,6 +85,7 @@ class DataPlane:
         await self._rules.start()
         await self._keys.start()
         self._run(self._reader.watch(self._show), "catalog-watcher")
+        self._run(self._switches.watch(self._hide), "switch-watcher")
         self._run(self._streams.keep_alive_forever(), "keep-alive")
         self._run(self._bulletins.run_forever(), "statistics")
 
@@ -104,9 +109,15 @@ class DataPlane:
         # Building a view takes tens of milliseconds, which belongs in a thread and not between two chunks of a stream.
         view = await asyncio.to_thread(CatalogView, snapshot, self._config)
         await asyncio.to_thread(lambda: view.listings)
-        self.app.view = view
+        self._full_view = view
+        self.app.view = view.without(self._off)
         # The catalog and all that was imported live as long as the process: more than 100,000 objects. The collector would walk over
         # them again and again, each time for a tenth of a second in which nothing else moves.
         gc.freeze()
         gc.set_threshold(_YOUNG_OBJECTS_MAX)
         _log.info("catalog version %s is live", snapshot.version)
+
+    async def _hide(self, off: SwitchedOff) -> None:
+        self._off = off
+        if self._full_view is not None:
+            self.app.view = self._full_view.without(off)

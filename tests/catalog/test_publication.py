@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection, transaction
 
 from catalog import publication, switches
 from catalog.models import CatalogSnapshot, Endpoint, Provider
+from catalog.publication import BrokenCatalog
 from catalog.reader import CHANNEL
 from catalog.types import Snapshot
 from tests.catalog.conftest import ENDPOINT, MODELS, PRICE, DataDir, RealCatalog, newest_snapshot
@@ -162,6 +163,20 @@ def test_switching_an_endpoint_off_takes_it_out_at_once(publish_small: Callable[
     assert list(newest_snapshot().endpoints) == ["maker/small@acme/turbo"]
     switches.switch(Provider.objects.all(), enabled=False)
     assert newest_snapshot().providers["acme"].mode == "off"
+
+
+def test_a_switch_whose_publication_is_refused_is_put_back(publish_small: Callable[..., Snapshot], monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_small()
+    seen = []
+
+    def refuse() -> None:
+        seen.append(Endpoint.objects.get().enabled)
+        raise BrokenCatalog([])
+
+    monkeypatch.setattr(publication, "publish", refuse)
+    with pytest.raises(BrokenCatalog):
+        switches.switch(Endpoint.objects.all(), enabled=False)
+    assert (seen, Endpoint.objects.get().enabled) == ([False], True)
 
 
 def test_a_published_snapshot_cannot_be_changed(publish_small: Callable[..., Snapshot]) -> None:
