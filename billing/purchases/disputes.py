@@ -59,9 +59,12 @@ def _apply(purchase: Purchase, told: DisputeState) -> Dispute:
     if told.lines and dispute.credit_cents == 0:
         dispute.credit_cents = _credit_share(locked, told.amount_cents)
     memo = f"Dispute {told.id} of purchase {locked.pk}"
+    is_taken = False
     for line in told.lines:
-        move = postings.post_withdrawal if line.amount_cents < 0 else postings.post_reinstatement
-        move(organization=organization, line=line, credit_cents=dispute.credit_cents, memo=memo)
+        if line.amount_cents < 0:
+            is_taken |= postings.post_withdrawal(organization=organization, line=line, credit_cents=dispute.credit_cents, memo=memo)
+        else:
+            postings.post_reinstatement(organization=organization, line=line, credit_cents=dispute.credit_cents, memo=memo)
     if told.status == "lost" and told.lines:
         tax = locked.tax_cents * told.amount_cents // locked.total_cents
         fee = told.amount_cents - dispute.credit_cents - tax
@@ -69,7 +72,7 @@ def _apply(purchase: Purchase, told: DisputeState) -> Dispute:
     was_open = dispute.is_open
     dispute.status, dispute.is_open = told.status, told.status not in _CLOSED
     dispute.save()
-    _freeze(organization, has_moved=bool(told.lines), status=told.status)
+    _freeze(organization, is_taken=is_taken, status=told.status)
     if is_new:
         context = {"number": locked.receipt_number, "amount_cents": told.amount_cents, "is_warning": not told.lines}
         notices.write(organization=organization, kind="dispute_opened", key=told.id, context=context)
@@ -86,10 +89,12 @@ def _credit_share(purchase: Purchase, amount_cents: int) -> int:
     return min(share, purchase.credit_cents - purchase.refunded_cents)
 
 
-def _freeze(organization: Organization, *, has_moved: bool, status: str) -> None:
+def _freeze(organization: Organization, *, is_taken: bool, status: str) -> None:
+    """Freeze when money has just been taken, also if all of it was heard of late; later news do not freeze what an operator let go."""
     profile = profiles.ensure_profile(organization)
-    is_open = Dispute.objects.filter(purchase__organization=organization, is_open=True).exclude(status__startswith="warning_").exists()
-    if has_moved and is_open and profile.frozen_at is None:
+    if status == "won":
+        others = Dispute.objects.filter(purchase__organization=organization, is_open=True).exclude(status__startswith="warning_")
+        if not others.exists():
+            PaymentProfile.objects.filter(pk=profile.pk).update(frozen_at=None)
+    elif is_taken and profile.frozen_at is None:
         PaymentProfile.objects.filter(pk=profile.pk).update(frozen_at=timezone.now())
-    elif status == "won" and not is_open:
-        PaymentProfile.objects.filter(pk=profile.pk).update(frozen_at=None)

@@ -75,16 +75,20 @@ def post_refund(*, organization: Organization, key: str, parts: Parts, memo: str
     return _post("refund", key, legs, TransferCode.REFUND, organization, memo=memo, by=by)
 
 
-def post_withdrawal(*, organization: Organization, line: BalanceLine, credit_cents: int, memo: str) -> None:
-    """A bank took money for a dispute: it and the dispute's fee leave clearing, and the customer's credit for it is taken."""
+def post_withdrawal(*, organization: Organization, line: BalanceLine, credit_cents: int, memo: str) -> bool:
+    """A bank took money for a dispute: it and the dispute's fee leave clearing, and the customer's credit for it is taken.
+
+    False when it was posted before.
+    """
     if _is_posted("dispute", line.id):
-        return
+        return False
     legs = [
         Leg(_DISPUTED, _CLEARING, -line.amount_cents * NANOS_PER_CENT),
         Leg(_DISPUTE_FEES, _CLEARING, line.fee_cents * NANOS_PER_CENT),
         *_take(organization, _DISPUTED, credit_cents * NANOS_PER_CENT),
     ]
     _post("dispute", line.id, legs, TransferCode.DISPUTE, organization, memo=memo, by=None)
+    return True
 
 
 def post_reinstatement(*, organization: Organization, line: BalanceLine, credit_cents: int, memo: str) -> None:

@@ -25,6 +25,8 @@ _INK, _SOFT, _LINE, _BAD = HexColor("#1a1a1a"), HexColor("#5f5f5f"), HexColor("#
 _PLAIN, _STRONG = "DejaVuSans", "DejaVuSans-Bold"
 # Where Chinese, Japanese and Korean names come from: fonts that every viewer brings, by the first sign that decides.
 _EAST_ASIAN: Final = (("぀", "ヿ", "HeiseiKakuGo-W5"), ("가", "힣", "HYGothic-Medium"), ("⺀", "鿿", "STSong-Light"))
+_MARGIN: Final = 22 * mm
+_PADDING: Final = 6  # points, of reportlab's frame
 _TEST_SESSION: Final = "cs_test_"
 
 
@@ -41,16 +43,16 @@ def render(purchase: Purchase) -> bytes:
     document = SimpleDocTemplate(
         buffer,
         pagesize=A4,
-        leftMargin=22 * mm,
-        rightMargin=22 * mm,
-        topMargin=22 * mm,
-        bottomMargin=18 * mm,
+        leftMargin=_MARGIN - _PADDING,
+        rightMargin=_MARGIN - _PADDING,
+        topMargin=_MARGIN - _PADDING,
+        bottomMargin=_MARGIN - _PADDING,
         title=f"Receipt {purchase.receipt_number}",
         author=settings.SELLER_NAME,
         invariant=1,
         lang="en",
     )
-    width = A4[0] - 44 * mm
+    width = A4[0] - 2 * _MARGIN
     story = [
         *_head(purchase, width),
         *_parties(purchase, width),

@@ -86,6 +86,7 @@ def ask(
     _require_permitted(purchase, by, as_operator=as_operator)
     if attempt is not None and (known := Refund.objects.filter(pk=attempt, purchase=purchase).first()) is not None:
         return known
+    stripe_api.require_configured()
     with suppress(ShardBusy, MoneyStoreDown):
         settlement.settle_shard(shard=purchase.organization.shard, wait_s=_SETTLE_WAIT_S)
     refund_id = attempt or new_id()

@@ -59,6 +59,12 @@ def is_configured() -> bool:
     return bool(settings.STRIPE_SECRET_KEY)
 
 
+def require_configured() -> None:
+    """Raises: NotConfigured."""
+    if not is_configured():
+        raise NotConfigured("no Stripe key is set")
+
+
 def _asks_stripe(function: Callable[P, R]) -> Callable[P, R]:
     """Turn the client's errors into ours."""
 
@@ -81,8 +87,7 @@ def _asks_stripe(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _client() -> stripe.StripeClient:
-    if not settings.STRIPE_SECRET_KEY:
-        raise NotConfigured("no Stripe key is set")
+    require_configured()
     return _make_client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_URL, settings.STRIPE_TIMEOUT_S, settings.STRIPE_RETRIES)
 
 
