@@ -67,7 +67,7 @@ def render(purchase: Purchase) -> bytes:
 def _head(purchase: Purchase, width: float) -> list[Flowable]:
     paid_on = f"{purchase.paid_at:%-d %B %Y}"
     facts = [("Number", purchase.receipt_number), ("Date", paid_on), ("Paid with", purchase.paid_with)]
-    right = [_text(f"{name}  {value}", align=TA_RIGHT) for name, value in facts]
+    right = [_text(f"{name} {value}", align=TA_RIGHT) for name, value in facts]
     table = Table([[[_text("Invoice and receipt", size=18, strong=True)], right]], colWidths=[width * 0.55, width * 0.45])
     table.setStyle(_plain_style())
     banners = [_text(words, color=_BAD, strong=True) for words in _banners(purchase)]

@@ -39,12 +39,12 @@ def test_a_receipt_names_number_seller_buyer_lines_fee_and_total(buy, organizati
 
     paid_on = f"{purchase.paid_at:%-d %B %Y}"
     assert lines == [
-        "Invoice and receipt", "Number  TW-000001", f"Date  {paid_on}", "Paid with  Visa ending in 4242",
+        "Invoice and receipt", "Number TW-000001", f"Date {paid_on}", "Paid with Visa ending in 4242",
         "Simulation: no money was paid. This is not a tax document.",  # its Checkout Session was one of Stripe's test mode
         "From", "Tollway Inc.", "1 Road", "94107 San Francisco", "US", "Tax id US-99",
         "Billed to", "Acme GmbH", "Hauptstr. 1", "10115 Berlin", "DE", "Tax id DE123456789", "bills@acme.example",
         "What", "Amount", "Credit for language models", "$1,234.56", "Processing fee", "$67.90", "Total, US dollars", "$1,302.46",
-        f"Paid in full on {paid_on}. Nothing is due.", f"Purchase {purchase.pk}, http://127.0.0.1:8000",
+        f"Paid in full on {paid_on}. Nothing is due.", f"Purchase {purchase.pk}, {settings.PUBLIC_URL}",
     ]  # fmt: skip
 
 
