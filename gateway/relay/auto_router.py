@@ -80,20 +80,37 @@ _members_by_view: WeakKeyDictionary[CatalogView, tuple[_Member, ...]] = WeakKeyD
 
 
 def resolve_names(
-    view: CatalogView, request: ChatRequest, names: tuple[str, ...], *, wish: Preferences, health: EndpointHealth, rng: random.Random
+    view: CatalogView,
+    request: ChatRequest,
+    names: tuple[str, ...],
+    *,
+    wish: Preferences,
+    health: EndpointHealth,
+    rng: random.Random,
+    stay_with: str = "",
 ) -> tuple[str, ...]:
-    """Return the names with each router's choice in its place. Raises: BadRequest, NoEndpoint."""
+    """Return the names with each router's choice in its place. A conversation stays with the model ``stay_with`` while it is a choice.
+
+    Raises: BadRequest, NoEndpoint.
+    """
     concrete: list[str] = []
     for name in names:
         if name in ROUTERS:
-            concrete += choose_models(view, request, name, wish=wish, health=health, rng=rng).models
+            concrete += choose_models(view, request, name, wish=wish, health=health, rng=rng, stay_with=stay_with).models
         else:
             concrete.append(name)
     return tuple(dict.fromkeys(concrete))
 
 
 def choose_models(
-    view: CatalogView, request: ChatRequest, router: str, *, wish: Preferences, health: EndpointHealth, rng: random.Random
+    view: CatalogView,
+    request: ChatRequest,
+    router: str,
+    *,
+    wish: Preferences,
+    health: EndpointHealth,
+    rng: random.Random,
+    stay_with: str = "",
 ) -> Choice:
     """Return the models that the router chooses for the request. Raises: BadRequest for wrong settings, NoEndpoint when none fits."""
     if request.kind != "chat":
@@ -108,6 +125,8 @@ def choose_models(
         floor, ceiling = _TIERS[settings.cost_tier]
         able = [member for member in fitting if not member.is_free and floor <= member.price_percentile < ceiling]
         able.sort(key=lambda member: (-score(member, task, health), member.price_percentile, member.model.id))
+    if stay_with:
+        able.sort(key=lambda member: member.model.id != stay_with)
     chosen = tuple(member.model.id for member in _first_served(able, request, wish))
     if not chosen:
         raise NoEndpoint(

@@ -18,8 +18,9 @@ from gateway.relay.config import RelayConfig
 from gateway.relay.errors import BadRequest, Unauthorized, Unavailable
 from gateway.relay.exchange import Exchange
 from gateway.relay.explanation import Terms, explain
-from gateway.relay.flow import ChatFlow
+from gateway.relay.flow import ChatFlow, checked_session
 from gateway.relay.health import EndpointHealth
+from gateway.relay.stickiness import Stickiness
 
 PATH: Final = "/api/v1/route/explain"
 # The word of ?api= → the dialect.
@@ -33,10 +34,11 @@ _OWN_FIELDS: Final = {"prompt": "completions", "documents": "rerank"}
 class DryRuns:
     """Answers dry runs. One per process."""
 
-    def __init__(self, *, flow: ChatFlow, holds: Holds, health: EndpointHealth, config: RelayConfig) -> None:
+    def __init__(self, *, flow: ChatFlow, holds: Holds, health: EndpointHealth, stickiness: Stickiness, config: RelayConfig) -> None:
         self._flow = flow
         self._holds = holds
         self._health = health
+        self._stickiness = stickiness
         self._terms = terms_of(config)
         self._rng = random.Random()  # noqa: S311 -- load balancing, not secrecy
 
@@ -47,6 +49,8 @@ class DryRuns:
         body = await exchange.read_body()
         api = api_of(body, view, asked=_asked_api(exchange), is_anthropic=bool(exchange.header(b"anthropic-version")))
         request = await self._flow.read(caller, APIS[api], body)
+        if not request.session_id and (session := exchange.header(b"x-session-id")):
+            request.session_id = checked_session(session)
         try:
             standing = await self._holds.standing(caller)
         except InvalidKey as error:
@@ -59,6 +63,7 @@ class DryRuns:
             api=api,
             health=self._health,
             standing=standing,
+            home=self._stickiness.find(caller.org_id, request),
             terms=self._terms,
             rng=self._rng,
         )

@@ -10,7 +10,6 @@ from billing.authorizer.holds import AMOUNT_MAX_NANOS, InsufficientCredit
 from billing.authorizer.standing import Standing
 from catalog.types import ModelSpec
 from gateway.dialects.base import ChatRequest, Json
-from gateway.relay.auto_router import resolve_names
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.errors import ApiError, NoEndpoint
 from gateway.relay.estimate import HoldPlan, estimated_prompt_tokens, plan_hold
@@ -25,9 +24,11 @@ from gateway.relay.explanation_shapes import (
 )
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import disabled_key, endless_answer, holds_to_try, refused_hold
+from gateway.relay.planning import plan_names, plan_route
 from gateway.relay.preferences import Preferences, read_preferences
 from gateway.relay.ranking import DOWN, heeds_quality, rank_of, say_why_behind
-from gateway.relay.routing import SOFT_PARAMETERS, Route, find_route, is_named, names_of, parameters_of, refusal_of, with_suffix
+from gateway.relay.routing import SOFT_PARAMETERS, Route, is_named, names_of, parameters_of, refusal_of, with_suffix
+from gateway.relay.stickiness import Home
 
 _PERMILLE = 1000
 
@@ -49,6 +50,7 @@ def explain(
     standing: Standing | None,
     terms: Terms,
     rng: random.Random,
+    home: Home | None = None,
 ) -> Explanation:
     """Return what would happen to the request. Without a ``standing`` no limits are shown, and the hold is the one asked for first.
 
@@ -56,24 +58,16 @@ def explain(
     """
     names, wish = names_of(request), read_preferences(request.provider)
     error: ApiError | None = None
+    at_home: Candidate | None = None
     try:
-        names = resolve_names(view, request, names, wish=wish, health=health, rng=rng)
-        route = find_route(
-            view,
-            names=names,
-            kind=request.kind,
-            wish=wish,
-            body=request.body,
-            max_tokens=request.max_tokens,
-            health=health,
-            rng=rng,
-        )
+        names = plan_names(view, request, wish, home=home, health=health, rng=rng)
+        route, at_home = plan_route(view, request, wish, names, home=home, health=health, rng=rng)
     except NoEndpoint as empty:
         route, error = Route([]), empty
     found = [(name, view.find_model(name)) for name in names]
     suffixes = {model_and_suffix[0].id: model_and_suffix[1] for _, model_and_suffix in found if model_and_suffix is not None}
     holding = _planned_hold(request, route.candidates, standing, terms)
-    ranked = _Ranking(route.candidates, request, wish, suffixes, health).rows(terms)
+    ranked = _Ranking(route.candidates, request, wish, suffixes, health).rows(terms, at_home)
     rejected = [
         row for _, one in found if one is not None for row in _rejected(view, one[0], route.candidates, request, with_suffix(wish, one[1]))
     ]
@@ -138,13 +132,17 @@ class _Ranking:
                 self._weights[model] = self._weights.get(model, 0.0) + _weight(one)
         self._best = best
 
-    def rows(self, terms: Terms) -> list[RankedEndpoint]:
+    def rows(self, terms: Terms, at_home: Candidate | None) -> list[RankedEndpoint]:
         """Return the candidates as the wire has them."""
         rows: list[RankedEndpoint] = []
-        first_of_model: set[str] = set()
+        # Where a conversation has its home, nothing is drawn.
+        first_of_model = set() if at_home is None else {at_home.endpoint.model}
         for place, one in enumerate(self._candidates):
             endpoint = one.endpoint
             reason, detail, permille = self._reason(one, is_first=endpoint.model not in first_of_model)
+            if at_home is not None and endpoint.model == at_home.endpoint.model:
+                permille = None
+                reason, detail = _AT_HOME if one is at_home else (reason, detail)
             first_of_model.add(endpoint.model)
             plan = plan_hold(self._request, endpoint, default_output_tokens=terms.hold_output_tokens)
             rows.append(
@@ -185,6 +183,7 @@ class _Ranking:
         return "price", "follows by price", permille
 
 
+_AT_HOME = ("session", "answered this conversation last and has its prompt in the cache")
 _UNNAMED = ("fallback", "not named in provider.order, so it follows those that are")
 
 

@@ -13,7 +13,6 @@ from gateway.dialects.base import ChatRequest, InvalidRequest
 from gateway.dialects.client import ClientDialect
 from gateway.relay.admission import admit
 from gateway.relay.answers import AnswerRelay
-from gateway.relay.auto_router import ROUTERS, resolve_names
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import ApiError, BadRequest, Forbidden, Unauthorized, Unavailable
 from gateway.relay.estimate import estimated_prompt_tokens
@@ -21,10 +20,12 @@ from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, new_event_id, start_generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
+from gateway.relay.planning import plan_names, plan_route
 from gateway.relay.policies import apply_policies
 from gateway.relay.presets import apply_preset, preset_in, preset_named
-from gateway.relay.routing import Route, find_route, names_of, read_preferences
+from gateway.relay.routing import Route, read_preferences
 from gateway.relay.settlement import Settler
+from gateway.relay.stickiness import SESSION_MAX, Stickiness
 from gateway.relay.streams import StreamRelay
 
 
@@ -41,6 +42,7 @@ class ChatFlow:
         answers: AnswerRelay,
         streams: StreamRelay,
         health: EndpointHealth,
+        stickiness: Stickiness,
     ) -> None:
         self._keys = keys
         self._rules = rules
@@ -49,6 +51,7 @@ class ChatFlow:
         self._answers = answers
         self._streams = streams
         self._health = health
+        self._stickiness = stickiness
         self._rng = random.Random()  # noqa: S311 -- load balancing, not secrecy
 
     async def serve(self, exchange: Exchange, view: CatalogView, dialect: ClientDialect) -> None:
@@ -62,7 +65,9 @@ class ChatFlow:
         exchange.extra_headers.append((b"x-generation-id", exchange.generation_id.encode()))
         request = await self.read(caller, dialect, body)
         request.beta = exchange.header(b"anthropic-beta") or exchange.header(b"x-anthropic-beta")
-        route = self._route(view, request)
+        if not request.session_id and (session := exchange.header(b"x-session-id")):
+            request.session_id = checked_session(session)
+        route = self._route(view, request, caller.org_id)
         generation = start_generation(
             event_id=event_id,
             caller=caller,
@@ -82,7 +87,7 @@ class ChatFlow:
         caller = await self.authenticate(exchange)
         request = await self.read(caller, dialect, await exchange.read_body())
         if request.model is None or view.find_model(request.model) is None:
-            self._route(view, request)  # which says what is wrong with it
+            self._route(view, request, caller.org_id)  # which says what is wrong with it
         await exchange.respond(200, msgspec.json.encode({"input_tokens": estimated_prompt_tokens(request)}))
 
     async def read(self, caller: Caller, dialect: ClientDialect, data: bytes) -> ChatRequest:
@@ -107,6 +112,9 @@ class ChatFlow:
         finally:
             if not generation.settled:
                 self._settler.settle(generation)
+            outcome, candidate = generation.outcome, generation.candidate
+            if outcome.status == "ok" and outcome.usage is not None and candidate is not None:
+                self._stickiness.note(generation.caller.org_id, generation.request, candidate.endpoint, outcome.usage)
 
     async def authenticate(self, exchange: Exchange) -> Caller:
         """Return who is calling. Raises: Unauthorized, Forbidden, Unavailable."""
@@ -128,21 +136,17 @@ class ChatFlow:
             )
         return caller
 
-    def _route(self, view: CatalogView, request: ChatRequest) -> Route:
-        names, wish = names_of(request), read_preferences(request.provider)
-        if not ROUTERS.isdisjoint(names):
-            names = resolve_names(view, request, names, wish=wish, health=self._health, rng=self._rng)
-        return find_route(
-            view,
-            names=names,
-            kind=request.kind,
-            wish=wish,
-            # Of other models the catalog lists no parameters.
-            body=request.body if request.kind in ("chat", "embedding") else {},
-            max_tokens=request.max_tokens,
-            health=self._health,
-            rng=self._rng,
-        )
+    def _route(self, view: CatalogView, request: ChatRequest, org_id: int) -> Route:
+        wish, home = read_preferences(request.provider), self._stickiness.find(org_id, request)
+        names = plan_names(view, request, wish, home=home, health=self._health, rng=self._rng)
+        return plan_route(view, request, wish, names, home=home, health=self._health, rng=self._rng)[0]
+
+
+def checked_session(session: str) -> str:
+    """Return the session that a header names. Raises: BadRequest for one that is too long."""
+    if len(session) > SESSION_MAX:
+        raise BadRequest(f"x-session-id has at most {SESSION_MAX} characters", metadata={"param": "x-session-id"})
+    return session
 
 
 def read_under_rules(dialect: ClientDialect, data: bytes, rules: RequestRules) -> ChatRequest:

@@ -29,6 +29,8 @@ from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
 from gateway.relay.settlement import Settler
 from gateway.relay.statistics import Statistics
+from gateway.relay.stickiness import Stickiness
+from gateway.relay.sticky_sharing import StickySharing
 from gateway.relay.streams import StreamRelay
 from gateway.relay.upstream import UpstreamClient
 
@@ -70,10 +72,19 @@ class DataPlane:
         cashier, settler, log = Cashier(self._holds, config), Settler(self._holds), AttemptLog(health)
         answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
         self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
+        stickiness = Stickiness()
+        self._sharing = StickySharing(config.broker_redis_url, stickiness)
         flow = ChatFlow(
-            keys=self._keys, rules=self._rules, cashier=cashier, settler=settler, answers=answers, streams=self._streams, health=health
+            keys=self._keys,
+            rules=self._rules,
+            cashier=cashier,
+            settler=settler,
+            answers=answers,
+            streams=self._streams,
+            health=health,
+            stickiness=stickiness,
         )
-        dry_runs = DryRuns(flow=flow, holds=self._holds, health=health, config=config)
+        dry_runs = DryRuns(flow=flow, holds=self._holds, health=health, stickiness=stickiness, config=config)
         self.app = RelayApp(config, flow, dry_runs)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -87,6 +98,7 @@ class DataPlane:
         self._run(self._reader.watch(self._show), "catalog-watcher")
         self._run(self._switches.watch(self._hide), "switch-watcher")
         self._run(self._streams.keep_alive_forever(), "keep-alive")
+        self._run(self._sharing.run_forever(), "sticky-sharing")
         self._run(self._bulletins.run_forever(), "statistics")
 
     async def close(self) -> None:
@@ -99,6 +111,7 @@ class DataPlane:
         await self._rules.close()
         await self._connection.close()
         await self._bulletins.close()
+        await self._sharing.close()
         await self._client.close()
         await self._pool.close()
 

@@ -1,0 +1,48 @@
+"""From a request to its route, in two steps that serving and explaining share: the models it names, then their endpoints in order."""
+
+import random
+
+from gateway.dialects.base import ChatRequest
+from gateway.relay.auto_router import ROUTERS, resolve_names
+from gateway.relay.catalog import Candidate, CatalogView
+from gateway.relay.health import EndpointHealth
+from gateway.relay.preferences import Preferences
+from gateway.relay.routing import Route, find_route, names_of
+from gateway.relay.stickiness import Home, settle_in
+
+
+def plan_names(
+    view: CatalogView, request: ChatRequest, wish: Preferences, *, home: Home | None, health: EndpointHealth, rng: random.Random
+) -> tuple[str, ...]:
+    """Return the models to try, each router's choice in its place. Raises: BadRequest, NoEndpoint."""
+    names = names_of(request)
+    if ROUTERS.isdisjoint(names):
+        return names
+    return resolve_names(view, request, names, wish=wish, health=health, rng=rng, stay_with="" if home is None else home.model)
+
+
+def plan_route(
+    view: CatalogView,
+    request: ChatRequest,
+    wish: Preferences,
+    names: tuple[str, ...],
+    *,
+    home: Home | None,
+    health: EndpointHealth,
+    rng: random.Random,
+) -> tuple[Route, Candidate | None]:
+    """Return the endpoints in the order to try, and the conversation's home if that is in front. Raises: BadRequest, NoEndpoint."""
+    route = find_route(
+        view,
+        names=names,
+        kind=request.kind,
+        wish=wish,
+        # Of other models the catalog lists no parameters.
+        body=request.body if request.kind in ("chat", "embedding") else {},
+        max_tokens=request.max_tokens,
+        health=health,
+        rng=rng,
+    )
+    if home is None:
+        return route, None
+    return route, settle_in(route, home, wish, health, any_model=not ROUTERS.isdisjoint(names_of(request)))
