@@ -10,6 +10,8 @@ from typing import Literal
 import msgspec
 
 Dialect = Literal["chat_completions", "messages", "gemini", "responses", "cohere", "voyage", "jina", "elevenlabs", "deepgram"]
+# How requests are shared among the credentials of a provider.
+Balancing = Literal["weighted", "least_busy", "lowest_latency", "headroom"]
 ModelType = Literal["chat", "embedding", "image", "speech", "transcription", "rerank", "moderation"]
 
 
@@ -107,6 +109,15 @@ class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True):
     deprecated: bool = False
 
 
+class CredentialSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a credential takes part in load balancing. Limits are requests and tokens a minute at one endpoint; 0 is none."""
+
+    name: str
+    weight: int = 1
+    rpm_limit: int = 0
+    tpm_limit: int = 0
+
+
 class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A host. ``credentials`` are sealed (accounts.secrets); the data plane opens them when it loads a snapshot.
 
@@ -120,6 +131,9 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     auth: str  # bearer, x-api-key, query-key, api-key, none
     mode: Literal["live", "simulated", "off"] = "off"
     sealed_credentials: tuple[bytes, ...] = ()
+    credential_settings: tuple[CredentialSettings, ...] = ()  # one for each, in the same order; empty: all alike
+    balancing: Balancing = "weighted"
+    cooldown_s: int = 5  # after a rate limit that does not say how long
     allow_private_address: bool = False  # an operator's own server on a private network or loopback
     like: str = ""  # the slug whose quirks it shares; '' is its own
     options: dict[str, str] = {}  # region, project, api_version, …: what its wire format wants to know besides

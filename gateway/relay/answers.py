@@ -2,15 +2,14 @@
 
 from catalog.types import Usage
 from gateway.dialects.base import Answer, BadAnswer, InvalidRequest, UpstreamFault
-from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, fault_from_refusal, may_try_next, prepare_call
-from gateway.relay.catalog import Candidate
-from gateway.relay.config import RelayConfig
+from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_call
 from gateway.relay.errors import ProviderFailed
 from gateway.relay.exchange import JSON, SSE, Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
 from gateway.relay.outcomes import calls_of
 from gateway.relay.settlement import Settler, estimate_usage, unit_usage
+from gateway.relay.tries import Attempt, Dispatcher
 from gateway.relay.upstream import UpstreamClient, UpstreamDown
 
 _OK = 200
@@ -20,16 +19,16 @@ _TOKENS_ONLY = frozenset({"chat", "embedding"})  # kinds that are billed by what
 class AnswerRelay:
     """Serves requests with ``stream: false``. They are not cancelled when the client leaves: the work is done and is charged."""
 
-    def __init__(self, *, client: UpstreamClient, cashier: Cashier, settler: Settler, log: AttemptLog, config: RelayConfig) -> None:
+    def __init__(self, *, client: UpstreamClient, cashier: Cashier, settler: Settler, dispatcher: Dispatcher) -> None:
         self._client = client
         self._cashier = cashier
         self._settler = settler
-        self._log = log
-        self._config = config
+        self._dispatcher = dispatcher
+        self._log = dispatcher.log
 
     async def serve(self, generation: Generation, exchange: Exchange) -> None:
         """Answer, or raise ApiError when every endpoint failed."""
-        answer = await self._first_answer(generation)
+        attempt, answer = await self._first_answer(generation)
         outcome = generation.outcome
         outcome.status = "ok"
         outcome.usage = self._usage(generation, answer)
@@ -39,9 +38,8 @@ class AnswerRelay:
         outcome.service_tier = answer.service_tier
         bill = self._settler.settle(generation)
         calls = calls_of(answer.body) if answer.finish_reason == "tool_calls" else None
-        self._log.finished(generation, calls=calls)
-        candidate, dialect = generation.candidate, generation.dialect
-        assert candidate is not None  # noqa: S101 -- set by AttemptLog.answered
+        self._log.finished(generation, attempt, calls=calls)
+        candidate, dialect = attempt.candidate, generation.dialect
         if answer.finish_reason == "error" and not dialect.shows_failed_finish:
             raise ProviderFailed(
                 f"{candidate.host.spec.name}: the answer ended in an error ({answer.native_finish_reason})",
@@ -60,37 +58,41 @@ class AnswerRelay:
             return answer.usage or estimate_usage(generation, answer.output_chars)
         return unit_usage(request, candidate.endpoint.price, answer.usage)
 
-    async def _first_answer(self, generation: Generation) -> Answer:
-        faults: list[tuple[Candidate, UpstreamFault]] = []
-        for candidate in generation.route.candidates[: self._config.attempts_max]:
+    async def _first_answer(self, generation: Generation) -> tuple[Attempt, Answer]:
+        tries, timeout_s = self._dispatcher.begin(generation), self._dispatcher.config.answer_timeout_s
+        while (candidate := tries.candidate()) is not None:
             if not await self._cashier.cover(generation, candidate):
+                tries.skip()
                 continue
-            began_ns = self._log.started(generation, candidate)
-            result = await self._attempt(generation, candidate)
+            attempt = tries.start(candidate, timeout_s=timeout_s)
+            if attempt is None:
+                continue
+            try:
+                result = await self._attempt(generation, attempt)
+            finally:
+                tries.end(attempt)
             if isinstance(result, Answer):
-                self._log.answered(generation, candidate, began_ns)
-                return result
-            faults.append((candidate, result))
-            self._log.failed(generation, candidate, result, began_ns)
-            if not may_try_next(result):
-                break
-        raise error_from(faults)
+                self._log.answered(generation, attempt)
+                return attempt, result
+            tries.failed(attempt, result)
+        raise tries.error()
 
-    async def _attempt(self, generation: Generation, candidate: Candidate) -> Answer | UpstreamFault:
+    async def _attempt(self, generation: Generation, attempt: Attempt) -> Answer | UpstreamFault:
+        candidate = attempt.candidate
         try:
-            call = prepare_call(generation, candidate)
+            call = prepare_call(generation, candidate, attempt.secret)
             upstream = await self._client.send(
                 call.url,
                 body=call.body,
                 headers=call.headers,
-                timeout_s=self._config.answer_timeout_s,
+                timeout_s=attempt.timeout_s,
                 is_public_only=call.is_public_only,
             )
         except InvalidRequest as refusal:
             return fault_from_refusal(refusal)
         except UpstreamDown as down:
             return fault_from_down(down, candidate.host.spec.name)
-        generation.upstream_headers = upstream.headers
+        attempt.headers = upstream.headers
         try:
             if upstream.status == _OK:
                 return call.dialect.decode_answer(upstream.body)

@@ -1,11 +1,9 @@
 """One try at one endpoint: what is sent, how a failure is classified, and what the caller is told when nothing worked."""
 
-import time
 from collections.abc import Mapping
 
 import msgspec
 
-from billing.types import AttemptRecord
 from gateway.dialects.base import InvalidRequest, UpstreamDialect, UpstreamFault
 from gateway.dialects.registry import choose_dialect
 from gateway.providers.addresses import address_of
@@ -13,10 +11,6 @@ from gateway.providers.auth import auth_headers
 from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError, ProviderFailed
 from gateway.relay.generation import Generation
-from gateway.relay.health import EndpointHealth
-from gateway.relay.outcomes import name_outcome
-from gateway.relay.statistics import Sample
-from gateway.relay.tallies import FAULTS, OK
 from gateway.relay.upstream import UpstreamDown
 
 # The request itself is at fault: another endpoint of the same model would say the same.
@@ -40,8 +34,11 @@ class Call(msgspec.Struct, frozen=True):
     is_public_only: bool
 
 
-def prepare_call(generation: Generation, candidate: Candidate) -> Call:
-    """Return what is sent to the candidate, in its dialect. Raises: InvalidRequest for what that dialect cannot express."""
+def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> Call:
+    """Return what is sent to the candidate, in its dialect and with that credential.
+
+    Raises: InvalidRequest for what the dialect cannot express.
+    """
     spec, host = candidate.host.spec, candidate.host
     plan, request = generation.plan, generation.request
     dialect = choose_dialect(request, candidate.endpoint, spec, simulated=host.simulated)
@@ -54,7 +51,7 @@ def prepare_call(generation: Generation, candidate: Candidate) -> Call:
         stream=request.stream,
         max_tokens=plan.cap_tokens if plan else None,
     )
-    headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, host.credential), **host.headers}
+    headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, secret), **host.headers}
     url = address_of(spec, host.base_url, path=call.path, query=call.query, model=candidate.endpoint.provider_model_id)
     return Call(dialect, url, headers, call.body, host.is_public_only)
 
@@ -82,82 +79,6 @@ def fault_from_refusal(refusal: InvalidRequest) -> UpstreamFault:
 def may_try_next(fault: UpstreamFault) -> bool:
     """Whether another endpoint may do better."""
     return fault.status not in _CALLERS_FAULT or fault.code == _NOT_EXPRESSIBLE or fault.error_type in _MAY_FIT_ELSEWHERE
-
-
-class AttemptLog:
-    """Records each try on the receipt, in the endpoint's health and in its statistics."""
-
-    def __init__(self, health: EndpointHealth) -> None:
-        self._health = health
-        self._statistics = health.statistics
-
-    def started(self, generation: Generation, candidate: Candidate) -> int:
-        """Note that a try goes out; returns the moment, in monotonic nanoseconds."""
-        generation.upstream_headers = None
-        self._health.started(candidate.endpoint.id)
-        return time.perf_counter_ns()
-
-    def failed(self, generation: Generation, candidate: Candidate, fault: UpstreamFault, began_ns: int) -> None:
-        """Note a failure. outcomes.py says what counts against the endpoint; 429 cools it down."""
-        endpoint_id = candidate.endpoint.id
-        self._fail(endpoint_id, fault, generation.upstream_headers)
-        self._note(generation, candidate, fault.upstream_status, began_ns, fault.error_type)
-
-    def answered(self, generation: Generation, candidate: Candidate, began_ns: int) -> None:
-        """Note the try that answers: its first token, or its whole answer, is here."""
-        generation.candidate = candidate
-        generation.attempt_began_ns = began_ns
-        generation.first_byte_ns = time.perf_counter_ns()
-        self._health.success(candidate.endpoint.id)
-        self._note(generation, candidate, 200, began_ns, "")
-
-    def finished(self, generation: Generation, *, fault: UpstreamFault | None = None, calls: list[tuple[str, str]] | None = None) -> None:
-        """Note how the answer ended, when its outcome is known: ``fault`` broke it off, ``calls`` are its tool calls."""
-        candidate, outcome, began_ns = generation.candidate, generation.outcome, generation.attempt_began_ns
-        assert candidate is not None  # noqa: S101 -- set by answered()
-        endpoint_id = candidate.endpoint.id
-        if fault is not None:
-            self._fail(endpoint_id, fault, generation.upstream_headers)
-            return
-        word = OK if outcome.status == "ok" else outcome.status
-        if outcome.finish_reason == "error":
-            word = "server"
-            self._health.failure(endpoint_id)
-        request = generation.request
-        self._statistics.record(
-            Sample(
-                endpoint_id,
-                word,
-                # At least one: 0 is no measurement. A whole answer has no first token.
-                max((generation.first_byte_ns - began_ns) // 1_000_000, 1) if request.stream else 0,
-                (time.perf_counter_ns() - began_ns) // 1_000_000,
-                None if outcome.usage is None or outcome.usage.is_estimate else outcome.usage,
-                calls,
-                request.body.get("tools") if calls else None,
-                endpoint_id,
-                generation.upstream_headers,
-            )
-        )
-
-    def _fail(self, endpoint_id: str, fault: UpstreamFault, headers: list[tuple[bytes, bytes]] | None) -> None:
-        word = name_outcome(fault)
-        if fault.upstream_status == 429:  # noqa: PLR2004 -- HTTP
-            self._health.rate_limited(endpoint_id, fault.retry_after_s)
-        if word in FAULTS:
-            self._health.failure(endpoint_id)
-        self._statistics.record(Sample(endpoint_id, word, deployment=endpoint_id, headers=headers))
-
-    @staticmethod
-    def _note(generation: Generation, candidate: Candidate, status: int, began_ns: int, reason: str) -> None:
-        generation.attempts.append(
-            AttemptRecord(
-                endpoint_id=candidate.endpoint.id,
-                provider=candidate.endpoint.provider,
-                status=status,
-                latency_ms=(time.perf_counter_ns() - began_ns) // 1_000_000,
-                reason=reason,
-            ),
-        )
 
 
 def error_from(faults: list[tuple[Candidate, UpstreamFault]]) -> ApiError:

@@ -29,6 +29,7 @@ _BATCH: Final = 200
 _BLOCK_MS: Final = 2_000
 _BACKOFF_S: Final = 1.0
 _SETTLED_S: Final = 5.0  # after the end of a slot, until every process's part of it has arrived
+_MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _DAY_HOURS: Final = 24
 
@@ -46,12 +47,22 @@ def _hour_key(hour: int) -> str:
 
 
 class Bulletins:
-    """Of one process. ``days`` is endpoint → successes and graded requests of the last 24 hours, without the newest minutes."""
+    """Of one process. ``on_loads`` hears what the others sent to their deployments. ``days`` is endpoint → successes and graded requests
+    of the last 24 hours, without the newest minutes.
+    """
 
-    def __init__(self, broker_url: str, health: EndpointHealth, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        broker_url: str,
+        health: EndpointHealth,
+        *,
+        on_loads: Callable[[dict[str, tuple[int, int]]], None] = lambda _loads: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._redis = redis.asyncio.Redis.from_url(broker_url, socket_connect_timeout=1, socket_timeout=5)
         self._statistics = health.statistics
         self._health = health
+        self._on_loads = on_loads
         self._clock = clock
         self._process = secrets.token_hex(4).encode()
         self._last_id = b"0"
@@ -133,6 +144,8 @@ class Bulletins:
             self._statistics.merge(bulletin, at_s, is_long=at_s >= long_from_s)
             if fields[b"by"] != self._process:
                 self._health.hear(bulletin.outages, bulletin.cooling)
+                if at_s >= self._clock() // _MINUTE_S * _MINUTE_S:
+                    self._on_loads(bulletin.loads)
         return len(entries)
 
     async def _archive(self) -> None:

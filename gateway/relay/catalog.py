@@ -11,7 +11,7 @@ from accounts.secrets import Sealer
 from catalog.listings import Listings
 from catalog.pricing import blended_picos, is_priced
 from catalog.switch_reader import SwitchedOff
-from catalog.types import CallerPrice, EndpointSpec, ModelSpec, ModelType, ProviderSpec, Snapshot
+from catalog.types import CallerPrice, CredentialSettings, EndpointSpec, ModelSpec, ModelType, ProviderSpec, Snapshot
 from gateway.dialects.registry import find_dialect
 from gateway.providers.table import lacks_for, standing_headers
 from gateway.relay.config import RelayConfig
@@ -26,6 +26,17 @@ _decode_book = msgspec.msgpack.Decoder(dict[str, CallerPrice]).decode
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """One of several keys of a provider, or one with limits. Limits are requests and tokens a minute at one endpoint; 0 is none."""
+
+    name: str
+    secret: str = field(repr=False)
+    weight: int = 1
+    rpm_limit: int = 0
+    tpm_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """A provider that can be called: where, and with which credential. ``credential`` is '' where none is needed."""
 
@@ -33,6 +44,7 @@ class Host:
     base_url: str
     credential: str
     simulated: bool
+    credentials: tuple[Credential, ...] = ()  # all of them, where there is something to balance
     headers: dict[str, str] = field(default_factory=dict)  # for every call, beside those that authenticate
 
     def can_answer(self, kind: ModelType) -> bool:
@@ -40,6 +52,11 @@ class Host:
         if self.simulated:
             return find_dialect(self.spec.dialect, kind, simulated=True) is not None
         return find_dialect(self.spec.dialect, kind) is not None and kind not in lacks_for(self.spec)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether there are several credentials, or limits to keep."""
+        return bool(self.credentials)
 
     @property
     def is_public_only(self) -> bool:
@@ -79,14 +96,25 @@ def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | Non
             return None
         version = _SIMULATED_VERSIONS.get(spec.dialect, "v1")
         return Host(spec, f"{config.simulator_url}/p/{spec.slug}/{version}", "", simulated=True)
+    balanced: tuple[Credential, ...] = ()
     if spec.sealed_credentials:
-        credential = sealer.open_sealed(spec.sealed_credentials[0])
+        opened = [sealer.open_sealed(one) for one in spec.sealed_credentials]
+        credential, balanced = opened[0], _balanced(spec, opened)
     else:
         credential = config.provider_credentials.get(spec.slug, "")
     headers = standing_headers(spec)
     if spec.sealed_headers:
         headers |= msgspec.json.decode(sealer.open_sealed(spec.sealed_headers), type=dict[str, str])
-    return Host(spec, spec.base_url.rstrip("/"), credential, simulated=False, headers=headers)
+    return Host(spec, spec.base_url.rstrip("/"), credential, simulated=False, credentials=balanced, headers=headers)
+
+
+def _balanced(spec: ProviderSpec, secrets: list[str]) -> tuple[Credential, ...]:
+    """Return the credentials with their settings; none where there is one without limits."""
+    settings = spec.credential_settings or tuple(CredentialSettings(name=str(place)) for place, _ in enumerate(secrets))
+    found = tuple(
+        Credential(one.name, secret, one.weight, one.rpm_limit, one.tpm_limit) for one, secret in zip(settings, secrets, strict=True)
+    )
+    return found if len(found) > 1 or any(one.rpm_limit or one.tpm_limit for one in found) else ()
 
 
 def _open_hosts(snapshot: Snapshot, config: RelayConfig) -> dict[str, Host]:

@@ -17,9 +17,12 @@ class RelayConfig:
     spool_dir: Path
     simulator_url: str = ""
     body_max_bytes: int = 32 * 1024 * 1024
-    connect_timeout_s: float = 5.0
-    first_byte_timeout_s: float = 120.0  # one attempt at one endpoint
-    answer_timeout_s: float = 900.0  # a whole answer that is not streamed
+    # Two seconds outlast a lost packet; a dead provider shall not be noticed later.
+    connect_timeout_s: float = 2.0
+    first_byte_timeout_s: float = 120.0  # one attempt at one endpoint, streamed
+    first_byte_deadline_s: float = 300.0  # all attempts of a stream together, from the request's arrival
+    answer_timeout_s: float = 600.0  # one attempt at a whole answer
+    answer_deadline_s: float = 900.0  # all of them together
     idle_timeout_s: float = 300.0  # silence inside a stream
     keepalive_s: float = 10.0  # a comment line to a streaming client after this much silence
     body_timeout_s: float = 30.0  # between two pieces of the client's request body

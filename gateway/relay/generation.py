@@ -57,8 +57,6 @@ class Generation(msgspec.Struct, eq=False):
     candidate: Candidate | None = None
     attempts: list[AttemptRecord] = msgspec.field(default_factory=list)
     first_byte_ns: int = 0
-    attempt_began_ns: int = 0  # of the attempt that answered
-    upstream_headers: list[tuple[bytes, bytes]] | None = None  # of the newest attempt's answer
     outcome: Outcome = msgspec.field(default_factory=Outcome)
     settled: bool = False
 

@@ -19,7 +19,7 @@ from catalog.switch_reader import SwitchedOff, SwitchReader
 from catalog.types import Snapshot
 from gateway.relay.answers import AnswerRelay
 from gateway.relay.app import RelayApp
-from gateway.relay.attempts import AttemptLog
+from gateway.relay.balancing import Balancer
 from gateway.relay.bulletins import Bulletins
 from gateway.relay.catalog import CatalogView
 from gateway.relay.config import RelayConfig
@@ -32,6 +32,7 @@ from gateway.relay.statistics import Statistics
 from gateway.relay.stickiness import Stickiness
 from gateway.relay.sticky_sharing import StickySharing
 from gateway.relay.streams import StreamRelay
+from gateway.relay.tries import Dispatcher
 from gateway.relay.upstream import UpstreamClient
 
 if TYPE_CHECKING:
@@ -68,10 +69,11 @@ class DataPlane:
         self._client = UpstreamClient(connect_timeout_s=config.connect_timeout_s, idle_timeout_s=config.idle_timeout_s)
         self.statistics = Statistics()
         health = EndpointHealth(statistics=self.statistics)
-        self._bulletins = Bulletins(config.broker_redis_url, health)
-        cashier, settler, log = Cashier(self._holds, config), Settler(self._holds), AttemptLog(health)
-        answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
-        self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, log=log, config=config)
+        balancer = Balancer(health)
+        self._bulletins = Bulletins(config.broker_redis_url, health, on_loads=balancer.hear)
+        cashier, settler, dispatcher = Cashier(self._holds, config), Settler(self._holds), Dispatcher(health, balancer, config)
+        answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
+        self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
         stickiness = Stickiness()
         self._sharing = StickySharing(config.broker_redis_url, stickiness)
         flow = ChatFlow(

@@ -14,9 +14,8 @@ import msgspec
 from catalog.types import Usage
 from gateway.dialects.base import InvalidRequest, Json, StreamDecoder, UpstreamFault
 from gateway.dialects.client import StreamEncoder
-from gateway.relay.attempts import AttemptLog, error_from, fault_from_down, fault_from_refusal, may_try_next, prepare_call
+from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_call
 from gateway.relay.catalog import Candidate
-from gateway.relay.config import RelayConfig
 from gateway.relay.errors import ApiError
 from gateway.relay.estimate import bound_nanos, estimated_prompt_tokens, estimated_tokens
 from gateway.relay.exchange import Exchange
@@ -25,6 +24,7 @@ from gateway.relay.hold import Cashier
 from gateway.relay.outcomes import StreamedCalls
 from gateway.relay.settlement import Bill, Settler, estimate_usage, partial_usage, probable_nanos
 from gateway.relay.sse import SseDecoder, SseTooLarge
+from gateway.relay.tries import Attempt, Dispatcher
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
 _OK = 200
@@ -57,12 +57,13 @@ class _Watch:
 class StreamRelay:
     """Serves requests with ``stream: true``."""
 
-    def __init__(self, *, client: UpstreamClient, cashier: Cashier, settler: Settler, log: AttemptLog, config: RelayConfig) -> None:
+    def __init__(self, *, client: UpstreamClient, cashier: Cashier, settler: Settler, dispatcher: Dispatcher) -> None:
         self._client = client
         self._cashier = cashier
         self._settler = settler
-        self._log = log
-        self._config = config
+        self._dispatcher = dispatcher
+        self._log = dispatcher.log
+        self._config = dispatcher.config
         self._open: set[Exchange] = set()
         self._comments: set[asyncio.Task[None]] = set()
 
@@ -104,47 +105,51 @@ class StreamRelay:
             self._open.discard(exchange)
 
     async def _try_endpoints(self, generation: Generation, exchange: Exchange) -> None:
-        faults: list[tuple[Candidate, UpstreamFault]] = []
-        for candidate in generation.route.candidates[: self._config.attempts_max]:
+        tries = self._dispatcher.begin(generation)
+        while (candidate := tries.candidate()) is not None:
             if not await self._cashier.cover(generation, candidate):
+                tries.skip()
                 continue
-            began_ns = self._log.started(generation, candidate)
-            fault = await self._attempt(generation, candidate, exchange, began_ns)
+            attempt = tries.start(candidate, timeout_s=self._config.first_byte_timeout_s)
+            if attempt is None:
+                continue
+            try:
+                fault = await self._attempt(generation, attempt, exchange)
+            finally:
+                tries.end(attempt)
             if fault is None:
                 return
-            faults.append((candidate, fault))
-            self._log.failed(generation, candidate, fault, began_ns)
-            if not may_try_next(fault):
-                break
-        error = error_from(faults)
+            tries.failed(attempt, fault)
+        error = tries.error()
         if not exchange.started:
             raise error
         generation.outcome.error_type, generation.outcome.http_status = error.error_type, error.status
         self._settler.settle(generation)
-        await exchange.write(_new_encoder(generation, faults[-1][0]).fail(error.to_dict(), None))
+        await exchange.write(_new_encoder(generation, tries.last).fail(error.to_dict(), None))
         await exchange.finish()
 
-    async def _attempt(self, generation: Generation, candidate: Candidate, exchange: Exchange, began_ns: int) -> UpstreamFault | None:
-        """Relay the candidate's answer to its end and return None, or return why it failed before its first chunk."""
+    async def _attempt(self, generation: Generation, attempt: Attempt, exchange: Exchange) -> UpstreamFault | None:
+        """Relay the endpoint's answer to its end and return None, or return why it failed before its first chunk."""
+        candidate, until_s = attempt.candidate, time.monotonic() + attempt.timeout_s
         name = candidate.host.spec.name
         try:
-            call = prepare_call(generation, candidate)
+            call = prepare_call(generation, candidate, attempt.secret)
             async with self._client.stream(
                 call.url,
                 body=call.body,
                 headers=call.headers,
-                timeout_s=self._config.first_byte_timeout_s,
+                timeout_s=attempt.timeout_s,
                 is_public_only=call.is_public_only,
             ) as upstream:
-                generation.upstream_headers = upstream.headers
+                attempt.headers = upstream.headers
                 if upstream.status != _OK:
                     return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())
                 decoder, parser = call.dialect.new_stream_decoder(), SseDecoder()
-                chunks = await self._first_chunks(upstream, decoder, parser, name)
+                chunks = await self._first_chunks(upstream, decoder, parser, name, until_s)
                 if decoder.fault is not None:
                     return decoder.fault
-                self._log.answered(generation, candidate, began_ns)
-                await self._relay(generation, candidate, exchange, (upstream, decoder, parser), chunks)
+                self._log.answered(generation, attempt)
+                await self._relay(generation, attempt, exchange, (upstream, decoder, parser), chunks)
                 return None
         except BrokenStream as broken:
             return broken.fault
@@ -153,11 +158,16 @@ class StreamRelay:
         except UpstreamDown as down:
             return fault_from_down(down, name)
 
-    async def _first_chunks(self, upstream: UpstreamStream, decoder: StreamDecoder, parser: SseDecoder, name: str) -> list[dict[str, Any]]:
-        """Wait for the first chunk. Raises: BrokenStream when the stream ends, breaks or makes no sense before it."""
-        deadline_s = self._config.first_byte_timeout_s
+    @staticmethod
+    async def _first_chunks(
+        upstream: UpstreamStream, decoder: StreamDecoder, parser: SseDecoder, name: str, until_s: float
+    ) -> list[dict[str, Any]]:
+        """Wait for the first chunk, until a monotonic moment.
+
+        Raises: BrokenStream when the stream ends, breaks or makes no sense before.
+        """
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(until_s - time.monotonic()):
                 while (piece := await upstream.read()) is not None:
                     chunks = _decode(parser, decoder, piece, name)
                     if chunks or decoder.fault is not None:
@@ -169,12 +179,13 @@ class StreamRelay:
     async def _relay(
         self,
         generation: Generation,
-        candidate: Candidate,
+        attempt: Attempt,
         exchange: Exchange,
         source: tuple[UpstreamStream, StreamDecoder, SseDecoder],
         chunks: list[dict[str, Any]],
     ) -> None:
         upstream, decoder, parser = source
+        candidate = attempt.candidate
         name, outcome = candidate.host.spec.name, generation.outcome
         exchange.extra_headers.extend(candidate.headers)
         encoder = _new_encoder(generation, candidate, decoder.usage)
@@ -213,7 +224,7 @@ class StreamRelay:
             tail = encoder.encode([_finish_chunk("length", "credit_exhausted")])
         finally:
             bill = self._close(generation, decoder)
-            self._log.finished(generation, fault=broken, calls=tools.calls if tools is not None else None)
+            self._log.finished(generation, attempt, fault=broken, calls=tools.calls if tools is not None else None)
         closing = bill.closing(service_tier=decoder.service_tier, stop_sequence=decoder.stop_sequence)
         await exchange.write(tail + (encoder.finish(closing) if failure is None else encoder.fail(failure, closing)))
         await exchange.finish()

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.simulator.anthropic_wire import AnthropicWire
 from gateway.simulator.delivery import ClientGone, Delivery, Receive, Send, Stats
-from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, parse_directives
+from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, find_in_text, parse_directives
 from gateway.simulator.embeddings_wire import GeminiEmbeddingsWire, OpenAiEmbeddingsWire
 from gateway.simulator.forms import object_of
 from gateway.simulator.gemini_wire import GeminiWire
@@ -29,6 +29,8 @@ BODY_MAX_BYTES = 64 * 1024 * 1024
 
 _PATH = re.compile(r"^(?:/p/(?P<slug>[A-Za-z0-9._-]+))?(?P<rest>/.*)$")
 _GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent|batchEmbedContents)$")
+# The credential is last: a key that is rate limited is one of those that a provider has.
+_CONTROL_HEADERS = frozenset({b"x-simulate", b"authorization", b"x-api-key", b"x-goog-api-key"})
 _MARK = (b"x-tollway-simulated", b"1")
 _JSON_HEADERS = [(b"content-type", b"application/json"), _MARK]
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), _MARK]
@@ -79,7 +81,7 @@ class Simulator:
         if body is None:
             await _answer(send, 413, wire.error(413, "The body is too large for the simulator."))
             return
-        header = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-simulate"), "")
+        header = _find_in_headers(scope["headers"])
         self._stats.requests += 1
         try:
             kind = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"), "")
@@ -142,6 +144,12 @@ class Simulator:
             )
         else:
             await _answer(send, 404, _OPENAI.error(404, f"The simulator has no GET {path}."))
+
+
+def _find_in_headers(headers: list[tuple[bytes, bytes]]) -> str:
+    """Return the words of ``x-simulate``, else those inside a credential."""
+    found = {name: value.decode("latin-1") for name, value in headers if name in _CONTROL_HEADERS}
+    return found.pop(b"x-simulate", "") or next((words for value in found.values() if (words := find_in_text(value))), "")
 
 
 def _route(path: str) -> tuple[Wire | None, str, bool]:

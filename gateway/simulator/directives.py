@@ -1,5 +1,5 @@
 """How a request asks the simulator to misbehave: ``[[simulate: status=503 times=2]]`` in the last user message, the same words in an
-``x-simulate`` header or in ``metadata.simulate``. Pure but for the counters.
+``x-simulate`` header, in ``metadata.simulate`` or inside a key (``[[simulate:status=429,retry_after=7]]``). Pure but for the counters.
 
 Words (N whole numbers):
 status=N          answer with that HTTP status (retry_after=N seconds goes with it; 429 and 503 have 1 unless told otherwise)

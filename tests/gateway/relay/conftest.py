@@ -26,7 +26,7 @@ from billing import queries
 from billing.books import partitions, settlement, transfers
 from billing.money import NANOS_PER_USD
 from catalog.models import CatalogSnapshot
-from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
+from catalog.types import CredentialSettings, EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
 from gateway.relay.config import RelayConfig
 from gateway.relay.exchange import Message, Receive, Send
 from gateway.relay.plane import DataPlane
@@ -94,6 +94,8 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "rhea": ("responses", f"{simulator_url}/p/rhea/v1"),
         "gem": ("gemini", f"{simulator_url}/p/gem/v1beta"),
         "dead": ("chat_completions", f"{dead_url}/v1"),
+        "twins": ("chat_completions", f"{simulator_url}/p/twins/v1"),
+        "modest": ("chat_completions", f"{simulator_url}/p/modest/v1"),
         "openrouter": ("chat_completions", f"{simulator_url}/p/openrouter/api/v1"),
         "azure": ("chat_completions", f"{simulator_url}/p/azure/openai"),
         "azure-v1": ("chat_completions", f"{simulator_url}/p/azure-v1/openai/v1"),
@@ -117,6 +119,17 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
             "options": {"api_version": "2025-01-01-preview"},
         },
         "azure-v1": {"auth": "api-key", "like": "azure", "sealed_credentials": (sealer.seal("azure-key"),)},
+        # Of its two keys the one that is nearly always drawn first is rate limited.
+        "twins": {
+            "auth": "bearer",
+            "sealed_credentials": (sealer.seal("[[simulate:status=429,retry_after=30]]"), sealer.seal("good-key")),
+            "credential_settings": (CredentialSettings(name="limited", weight=1_000_000), CredentialSettings(name="good")),
+        },
+        "modest": {
+            "auth": "bearer",
+            "sealed_credentials": (sealer.seal("only-key"),),
+            "credential_settings": (CredentialSettings(name="only", rpm_limit=2),),
+        },
         "behind-cloudflare": {
             "like": "cloudflare-ai-gateway",
             "sealed_headers": sealer.seal('{"cf-aig-authorization":"Bearer cf-secret","cf-aig-metadata":"{\\"team\\":\\"a\\"}"}'),
@@ -141,6 +154,8 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "test/cloudflare": {"behind-cloudflare": paid},
         "test/shaky": {"dead": paid, "beta": dear},
         "test/dead": {"dead": paid},
+        "test/twins": {"twins": paid},
+        "test/modest": {"modest": paid, "beta": dear},
         "test/embed": {"alpha": embed, "beta": embed},
         "test/gem-embed": {"gem": embed},
     }.items():
