@@ -311,6 +311,7 @@ class PriceProposal(models.Model):
     name = models.CharField(max_length=200)
     endpoint = models.ForeignKey(Endpoint, on_delete=models.PROTECT, null=True, blank=True, related_name="price_proposals")
     moves = models.JSONField(default=list, help_text="[meter, tier edge, picos before, picos after], …")
+    offered = models.JSONField(default=dict, help_text="Of what is new: price as a data file has it, context_length, max_output_tokens.")
     largest_percent = models.DecimalField(max_digits=14, decimal_places=2, default=0)
     flags = models.JSONField(default=list)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN, db_index=True)

@@ -1,7 +1,7 @@
 """The operator's own providers: any server that speaks one of our dialects, with its models and prices."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -93,7 +93,9 @@ def _put_model(entry: OwnModel, model_id: str) -> Model:
     return model
 
 
-def _put_endpoint(entry: OwnModel, *, model: Model, provider: Provider, today: dt.date, is_free: bool) -> Endpoint:
+def _put_endpoint(
+    entry: OwnModel, *, model: Model, provider: Provider, today: dt.date, is_free: bool, source: Mapping[str, str]
+) -> Endpoint:
     endpoint, _created = Endpoint.objects.update_or_create(
         slug=f"{model.slug}@{provider.slug}",
         defaults={
@@ -109,15 +111,18 @@ def _put_endpoint(entry: OwnModel, *, model: Model, provider: Provider, today: d
             "is_free": is_free,
             "last_seen": today,
             "withdrawn_at": None,
-            "source": {"data_set": "operator", "date": today.isoformat()},
+            "source": dict(source),
             "agreement": {"level": AgreementLevel.OPERATOR},
         },
     )
     return endpoint
 
 
-def _wanted(entry: OwnModel, provider: Provider, now: dt.datetime) -> WantedPrice:
-    """Write the model and its endpoint; return what it should cost. Raises: BadModel."""
+def put_model(entry: OwnModel, provider: Provider, *, now: dt.datetime, source: Mapping[str, str] | None = None) -> WantedPrice:
+    """Write the model and its endpoint at ``provider``; return what it should cost. ``source`` is the operator unless it says more.
+
+    Does not publish. Raises: BadModel.
+    """
     model_id = entry.id if "/" in entry.id else f"{provider.slug}/{entry.id}"
     if not all(model_id.partition("/")):
         msg = f"{entry.id!r} is not a model id such as author/slug"
@@ -131,9 +136,15 @@ def _wanted(entry: OwnModel, provider: Provider, now: dt.datetime) -> WantedPric
     if not is_priced(card, entry.type):
         msg = f"{entry.id} needs a price for input and output; '0' is free"
         raise BadModel(msg)
+    today = now.date()
     endpoint = _put_endpoint(
-        entry, model=_put_model(entry, model_id), provider=provider, today=now.date(), is_free=not any(card.rates.values())
-    )  # fmt: skip
+        entry,
+        model=_put_model(entry, model_id),
+        provider=provider,
+        today=today,
+        is_free=not any(card.rates.values()),
+        source=source or {"data_set": "operator", "date": today.isoformat()},
+    )
     return WantedPrice(
         endpoint_id=endpoint.pk,
         timeline=timeline,
@@ -188,7 +199,7 @@ def add_provider(
             change_reach(provider, reach)
         if api_key:
             store_key(provider=provider, api_key=api_key, by=by)
-        wanted = [_wanted(entry, provider, moment) for entry in models]
+        wanted = [put_model(entry, provider, now=moment) for entry in models]
         append_changes(wanted, markups=read_book(), now=moment)
         action: audit.Action = "provider.added" if created else "provider.updated"
         audit.record(

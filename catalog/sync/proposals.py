@@ -15,7 +15,9 @@ from catalog import overrides, publication, switches
 from catalog.models import Endpoint, PriceProposal, Provider, SyncRule, SyncRun
 from catalog.pricing import PICOS_PER_USD
 from catalog.snapshot import environment_from_settings, read_rows
+from catalog.sync import newcomers
 from catalog.sync.comparison import Finding, Held, Move, compare
+from catalog.sync.newcomers import NotAddable
 from catalog.sync.offers import Offer, UnreadableSource
 from catalog.sync.price_block import with_moves
 
@@ -26,7 +28,7 @@ _PERCENT_LIMIT: Final = Decimal(10) ** 11  # what the column holds; a move by mo
 
 
 class NotApplicable(ValueError):
-    """A proposal cannot be applied: it was decided already, or it asks for something that only the data files can say."""
+    """A proposal cannot be applied: it was decided already, or the source does not say enough."""
 
 
 def _seen_rates(said: Mapping[str, Any]) -> dict[str, int]:
@@ -96,6 +98,7 @@ def _store(run: SyncRun, findings: Sequence[Finding]) -> list[PriceProposal]:
             name=one.name[:_NAME_MAX],
             endpoint_id=ids.get(one.endpoint),
             moves=_moves_json(one.moves),
+            offered=newcomers.offered(one.offer) if one.kind == "new" else {},
             largest_percent=min(one.largest_percent, _PERCENT_LIMIT).quantize(Decimal("0.01")),
             flags=list(one.flags),
             state=PriceProposal.State.HELD if one.flags and one.kind == "moved" else PriceProposal.State.OPEN,
@@ -143,7 +146,7 @@ def _is_allowed(proposal: PriceProposal, rules: Iterable[SyncRule]) -> bool:
 
 
 def apply(proposals: Sequence[PriceProposal], *, by: Actor, now: dt.datetime | None = None) -> publication.Publication:
-    """Make the proposed prices ours, switch off what is gone, and publish, all or nothing.
+    """Make the proposed prices ours, add what is new, switch off what is gone, and publish, all or nothing.
 
     Raises: NotApplicable, BadPrice, BrokenCatalog; then nothing has changed.
     """
@@ -155,17 +158,23 @@ def apply(proposals: Sequence[PriceProposal], *, by: Actor, now: dt.datetime | N
                 msg = f"{proposal} was decided already: {proposal.get_state_display()}"
                 raise NotApplicable(msg)
             if proposal.endpoint is None:
-                msg = f"{proposal.name} is new at {proposal.provider}: what it can do must be written into the data files"
-                raise NotApplicable(msg)
-            if proposal.kind == PriceProposal.Kind.GONE:
+                _add(proposal, now=moment)
+            elif proposal.kind == PriceProposal.Kind.GONE:
                 gone.append(proposal.endpoint.pk)
             else:
                 _apply_price(proposal, proposal.endpoint, by=by, now=moment)
             proposal.state, proposal.decided_at, proposal.decided_by = PriceProposal.State.APPLIED, moment, audit.name_actor(by)
-            proposal.save(update_fields=["state", "decided_at", "decided_by"])
+            proposal.save(update_fields=["endpoint", "state", "decided_at", "decided_by"])
         if gone:
             return switches.switch(Endpoint.objects.filter(pk__in=gone), enabled=False)
         return publication.publish(now=moment)
+
+
+def _add(proposal: PriceProposal, *, now: dt.datetime) -> None:
+    try:
+        proposal.endpoint = newcomers.add(proposal, now=now)
+    except NotAddable as error:
+        raise NotApplicable(str(error)) from error
 
 
 def _apply_price(proposal: PriceProposal, endpoint: Endpoint, *, by: Actor, now: dt.datetime) -> None:

@@ -15,8 +15,8 @@ from catalog.models import Endpoint, PriceOverride, PriceProposal, PriceVersion,
 from catalog.sync import proposals, refresh
 from catalog.sync.offers import Offer
 from catalog.sync.proposals import NotApplicable
-from catalog.types import RateCard, Snapshot
-from tests.catalog.conftest import ENDPOINT, PROVIDER, DataDir, newest_snapshot
+from catalog.types import PriceTier, RateCard, Snapshot
+from tests.catalog.conftest import ENDPOINT, MODELS, PROVIDER, DataDir, newest_snapshot
 
 SOURCE = "models-dev"
 KNOWN = PROVIDER.replace("data_policy:", "source_ids: {{models-dev: [ac]}}\ndata_policy:")
@@ -99,21 +99,56 @@ def test_a_rule_applies_small_moves_and_nothing_that_is_flagged(publish_small: P
     assert price() == 550_000
 
 
-def test_a_model_that_is_gone_is_switched_off_and_a_new_one_needs_the_files(publish_small: Publish) -> None:
+def test_a_model_that_is_gone_is_not_switched_off_when_nothing_would_be_left(publish_small: Publish) -> None:
     publish_small(
         provider=KNOWN,
         endpoint=ENDPOINT.replace("level: single", "level: single, seen: [{{source: models-dev, key: ac/small-1, input: '0.5'}}]"),
     )
     gone, new = propose(offer("1", key="large"))
     assert (gone.kind, new.kind) == ("gone", "new")
-    with pytest.raises(NotApplicable, match="data files"):
-        proposals.apply([new], by=None)
     # The only endpoint there is: a catalog without any is refused, and the switch with it.
     with pytest.raises(publication.BrokenCatalog):
         proposals.apply([gone], by=None)
     assert Endpoint.objects.get().enabled
     assert PriceProposal.objects.filter(state="applied").count() == 0
     assert not PriceOverride.objects.exists()
+
+
+def test_a_new_model_is_added_with_what_its_source_says_and_stays_over_a_reload(publish_small: Publish, data_dir: DataDir) -> None:
+    publish_small(provider=KNOWN)
+    tiered = RateCard(
+        rates={"input_tokens": 1_000_000, "output_tokens": 4_000_000, "searches": 10_000_000_000},
+        tiers=(PriceTier(200_000, {"input_tokens": 2_000_000}),),
+    )
+    found = propose(offer("0.5"), Offer("ac", "Large 2", "Large Two", tiered, context_length=400_000, max_output_tokens=32_000))
+    proposals.apply([one for one in found if one.kind == "new"], by=None)
+    for _ in range(2):
+        snapshot = newest_snapshot()
+        endpoint = snapshot.endpoints["acme/large-2@acme"]
+        assert (endpoint.provider_model_id, endpoint.context_length, endpoint.max_output_tokens) == ("Large 2", 400_000, 32_000)
+        assert endpoint.cost == tiered
+        assert snapshot.models["acme/large-2"].name == "Large Two"
+        publication.load_and_publish(data_dir=data_dir.write(provider=KNOWN + "# edited\n"))
+    row = Endpoint.objects.get(slug="acme/large-2@acme")
+    assert row.source == {"data_set": SOURCE, "key": "Large 2", "date": dt.datetime.now(dt.UTC).date().isoformat()}
+    assert PriceProposal.objects.get(kind="new").endpoint == row
+    assert [one.kind for one in propose(offer("0.5"), Offer("ac", "Large 2", "Large Two", tiered))] == []
+
+
+def test_a_model_that_the_catalog_knows_from_elsewhere_gets_one_more_endpoint(publish_small: Publish) -> None:
+    other = MODELS.replace("author: maker\nauthor_name: Maker\nmodels:\n", "").replace("small", "tall").replace("Small", "Tall")
+    publish_small(provider=KNOWN, models=MODELS + other)
+    proposals.apply([one for one in propose(offer("0.5"), offer("0.7", key="Tall")) if one.kind == "new"], by=None)
+    assert newest_snapshot().models["maker/tall"].endpoints == ("maker/tall@acme",)
+    assert newest_snapshot().endpoints["maker/tall@acme"].provider_model_id == "Tall"
+
+
+def test_a_new_model_without_a_price_for_its_answers_is_refused(publish_small: Publish) -> None:
+    publish_small(provider=KNOWN)
+    found = propose(offer("0.5"), Offer("ac", "large", "Large", RateCard(rates={"input_tokens": 1_000_000})))
+    with pytest.raises(NotApplicable, match="price for input and output"):
+        proposals.apply([one for one in found if one.kind == "new"], by=None)
+    assert Endpoint.objects.count() == 1
 
 
 def test_a_source_that_cannot_be_read_leaves_a_run_with_the_reason(publish_small: Publish) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 
 import pytest
-import uuid_utils
 
 from accounts.models import ApiKey
 from billing.books import transfers
@@ -137,7 +136,7 @@ def test_any_key_of_the_organization_reads_it_and_no_stranger_does(api, stranger
     ]
 
 
-@pytest.mark.parametrize("given", ["gen-1", "nonsense", "gen-" + "f" * 32, f"gen-{uuid_utils.uuid7().hex}"])
+@pytest.mark.parametrize("given", ["gen-1", "nonsense", "gen-" + "f" * 32, "gen-01a228148f31724b89ee5c8aee70cb36"])
 def test_what_is_no_generation_is_not_found(api, given):
     assert api("GET", f"receipts/{given}").status_code == 404
 
