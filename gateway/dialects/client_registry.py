@@ -8,11 +8,13 @@ from gateway.dialects.images_client import ImagesClient
 from gateway.dialects.messages_client import MessagesClient
 from gateway.dialects.rerank_client import RerankClient
 from gateway.dialects.responses_client import ResponsesClient
+from gateway.dialects.transcriptions_client import TranscriptionsClient
 
 MESSAGES = MessagesClient()
 _IMAGES = ImagesClient()
 
 CLIENT_DIALECTS: dict[str, ClientDialect] = {
+    "/api/v1/audio/transcriptions": TranscriptionsClient(),
     "/api/v1/chat/completions": ChatClient(),
     "/api/v1/completions": CompletionsClient(),
     "/api/v1/embeddings": EmbeddingsClient(),

@@ -13,6 +13,7 @@ from gateway.dialects.images import OpenAiImages
 from gateway.dialects.messages import MessagesDialect
 from gateway.dialects.rerank import CohereRerank, JinaRerank, VoyageRerank
 from gateway.dialects.responses import ResponsesDialect
+from gateway.dialects.transcriptions import ChatTranscriptions, DeepgramTranscriptions, ElevenLabsTranscriptions, OpenAiTranscriptions
 from gateway.providers.table import quirks_for
 
 _GEMINI = GeminiDialect()
@@ -26,6 +27,12 @@ _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
     "embedding": {
         "chat_completions": OpenAiEmbeddings(),
         "gemini": GeminiEmbeddings(),
+    },
+    "transcription": {
+        "chat_completions": OpenAiTranscriptions(),
+        "elevenlabs": ElevenLabsTranscriptions(),
+        "deepgram": DeepgramTranscriptions(),
+        "gemini": ChatTranscriptions(_GEMINI),
     },
     "image": {
         "chat_completions": OpenAiImages(),

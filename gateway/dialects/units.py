@@ -1,7 +1,7 @@
 """What the formats of models share that answer in one piece and are no chat: rankings, pictures, transcripts, verdicts. Pure."""
 
 from abc import ABC, abstractmethod
-from typing import Any, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -20,7 +20,7 @@ from gateway.dialects.base import (
 )
 from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.chat_schema import explain
-from gateway.dialects.client import Closing, Head, StreamEncoder
+from gateway.dialects.client import ClientDialect, Closing, Head, StreamEncoder
 from gateway.dialects.faults import fault_from_status, make_fault, malformed
 
 encode_json = msgspec.json.Encoder().encode
@@ -76,13 +76,27 @@ class UnitClient(ABC):
         return encode_json({"error": error})
 
 
+@runtime_checkable
+class FormClient(Protocol):
+    """A client's format that can be sent as a form with files as well."""
+
+    def of_form(self, content_type: str) -> ClientDialect:
+        """Return the same format for a body of this content type (multipart/form-data)."""
+        ...
+
+
 def read_body(data: bytes, shape: type[_T], choices: dict[str, str]) -> tuple[_T, Json]:
     """Return a client's body typed and as it is. ``choices`` says what a field of few words may be. Raises: InvalidRequest."""
     body = parse_json(data)
     try:
         return msgspec.convert(body, shape), body
     except msgspec.ValidationError as error:
-        explain(str(error), choices)
+        explain_body(error, choices)
+
+
+def explain_body(error: msgspec.ValidationError, choices: dict[str, str]) -> NoReturn:
+    """Say which field is wrong and what it must be. Raises: InvalidRequest."""
+    explain(str(error), choices)
 
 
 def read_answer(body: bytes, what: str) -> Json:

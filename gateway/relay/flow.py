@@ -1,5 +1,6 @@
 """One request from top to bottom: authenticate, decode, route, hold, then answer whole or in a stream. Read this file first."""
 
+import asyncio
 import random
 import time
 
@@ -11,6 +12,7 @@ from accounts.rule_lookup import RuleLookup
 from accounts.types import Caller, InvalidKey, KeyExpired
 from gateway.dialects.base import ChatRequest, InvalidRequest
 from gateway.dialects.client import ClientDialect
+from gateway.dialects.units import FormClient
 from gateway.relay.admission import admit
 from gateway.relay.answers import AnswerRelay
 from gateway.relay.catalog import CatalogView
@@ -27,6 +29,8 @@ from gateway.relay.routing import Route, read_preferences
 from gateway.relay.settlement import Settler
 from gateway.relay.stickiness import SESSION_MAX, Stickiness
 from gateway.relay.streams import StreamRelay
+
+_SLOW_BODY_BYTES = 256 * 1024  # from here on a body with a file is read beside the loop
 
 
 class ChatFlow:
@@ -59,6 +63,8 @@ class ChatFlow:
         started_ns = time.perf_counter_ns()
         caller = await self.authenticate(exchange)
         view = view.of(caller.org_id)
+        if isinstance(dialect, FormClient) and (form := exchange.header(b"content-type")).lower().startswith("multipart/form-data"):
+            dialect = dialect.of_form(form)
         body = await exchange.read_body()
         event_id = new_event_id()
         exchange.generation_id = f"gen-{event_id.hex}"
@@ -98,6 +104,9 @@ class ChatFlow:
                 rules = await self._rules.resolve(caller.org_id)
             except LookupDown as error:
                 raise Unavailable("Presets and policies cannot be read at the moment; nothing was charged.", retry_after_s=1) from error
+        if len(data) >= _SLOW_BODY_BYTES and isinstance(dialect, FormClient):
+            # Megabytes of base64 take as long as a hundred requests; streams must not wait for them.
+            return await asyncio.to_thread(read_under_rules, dialect, data, rules)
         return read_under_rules(dialect, data, rules)
 
     async def _answer(self, generation: Generation, exchange: Exchange) -> None:

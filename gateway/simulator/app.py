@@ -23,6 +23,7 @@ from gateway.simulator.profiles import profile_of
 from gateway.simulator.replies import PrefixCache, SimRequest, make_reply
 from gateway.simulator.rerank_wire import CohereRerankWire, JinaRerankWire, VoyageRerankWire
 from gateway.simulator.responses_wire import ResponsesWire
+from gateway.simulator.transcriptions_wire import DeepgramTranscriptionsWire, ElevenLabsTranscriptionsWire, TranscriptionsWire
 from gateway.simulator.wire import BadBody, Wire, encode_json
 
 BODY_MAX_BYTES = 64 * 1024 * 1024
@@ -50,6 +51,9 @@ _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/images/generations", _IMAGES),
     ("/images/edits", _IMAGES),
     ("/images", _IMAGES),
+    ("/audio/transcriptions", TranscriptionsWire(_OPENAI)),
+    ("/speech-to-text", ElevenLabsTranscriptionsWire(_OPENAI)),
+    ("/listen", DeepgramTranscriptionsWire(_OPENAI)),
 )
 _decode_json = msgspec.json.Decoder().decode
 _IMPATIENT_STATUSES = (429, 503, 529)
@@ -85,7 +89,8 @@ class Simulator:
         self._stats.requests += 1
         try:
             kind = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"), "")
-            parsed = object_of(body, kind) if kind.startswith("multipart/") else _object(body)
+            is_file = kind.startswith(("multipart/", "audio/", "video/"))
+            parsed = object_of(body, kind, scope["query_string"]) if is_file else _object(body)
             request = wire.read(parsed, model=model, stream=stream)
             directives = active_directives(
                 parse_directives(header or request.control), slug=slug, prompt_key=request.prompt_key, counters=self._counters

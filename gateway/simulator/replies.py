@@ -53,6 +53,7 @@ class SimRequest(msgspec.Struct, kw_only=True):
     inputs: tuple[str, ...] = ()  # of an embedding; query and documents of a ranking
     top_n: int = 0
     picture_size: tuple[int, int] = (0, 0)  # pixels; (0, 0): no picture is asked for
+    seconds: float = 0.0  # of sound to be written down
     picture_tokens: int = 0  # that one picture is counted as
     dimensions: int = 0
     is_base64: bool = False
@@ -92,6 +93,8 @@ class SimUsage(msgspec.Struct, kw_only=True):
     reasoning_tokens: int = 0
     searches: int = 0
     image_tokens: int = 0
+    audio_tokens: int = 0
+    seconds: float = 0.0
 
     @property
     def prompt_tokens(self) -> int:

@@ -8,14 +8,19 @@ SEARCH_PICOS = 2_000_000_000  # $2 per thousand searches
 RERANK_TOKEN_PICOS = 50_000  # $0.05 per million tokens
 IMAGE_PICOS = 40_000_000_000  # $0.04 a picture
 IMAGE_TOKEN_PICOS, TEXT_PICOS = 30_000_000, 5_000_000  # $30 and $5 per million tokens
+SECOND_PICOS = 100_000_000  # $0.0001 a second
+SOUND_TOKEN_PICOS = 2_500_000
 
 #: Slug → dialect and the path of the simulator that speaks it.
 HOSTS: dict[str, tuple[str, str]] = {
     "cohere": ("cohere", "/p/cohere/v2"),
     "voyage": ("voyage", "/p/voyage/voyage/v1"),
     "openai": ("chat_completions", "/p/openai/v1"),
+    "elevenlabs": ("elevenlabs", "/p/elevenlabs/v1"),
+    "deepgram": ("deepgram", "/p/deepgram/v1"),
 }
 _IMAGE_TOKENS = {"input_tokens": TEXT_PICOS, "output_tokens": TEXT_PICOS, "image_output_tokens": IMAGE_TOKEN_PICOS}
+_SOUND_TOKENS = {"audio_input_tokens": SOUND_TOKEN_PICOS, "input_tokens": SOUND_TOKEN_PICOS, "output_tokens": 4 * SOUND_TOKEN_PICOS}
 _CARDS: dict[str, tuple[ModelType, dict[str, int], tuple[str, ...]]] = {
     "test/rank-searches": ("rerank", {"searches": SEARCH_PICOS}, ("cohere", "alpha")),
     "test/rank-tokens": ("rerank", {"input_tokens": RERANK_TOKEN_PICOS}, ("alpha",)),
@@ -23,6 +28,11 @@ _CARDS: dict[str, tuple[ModelType, dict[str, int], tuple[str, ...]]] = {
     "test/image-pieces": ("image", {"images": IMAGE_PICOS}, ("alpha", "beta")),
     "test/image-tokens": ("image", _IMAGE_TOKENS, ("openai", "alpha")),
     "test/image-gemini": ("image", _IMAGE_TOKENS, ("gem",)),
+    "test/whisper": ("transcription", {"seconds": SECOND_PICOS}, ("openai", "alpha")),
+    "test/listen-tokens": ("transcription", _SOUND_TOKENS, ("openai",)),
+    "test/listen-eleven": ("transcription", {"seconds": SECOND_PICOS}, ("elevenlabs",)),
+    "test/listen-deep": ("transcription", {"seconds": SECOND_PICOS}, ("deepgram",)),
+    "test/listen-gemini": ("transcription", _SOUND_TOKENS, ("gem",)),
     "test/image-unpriced": ("image", {"input_tokens": TEXT_PICOS, "output_tokens": TEXT_PICOS}, ("alpha",)),
 }
 
