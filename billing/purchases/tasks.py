@@ -1,15 +1,18 @@
 """Wake-ups. Each makes one domain call; a lost, doubled or late message costs seconds, never money."""
 
 import logging
+from functools import cache
 from typing import Any, Final
 
 from celery import shared_task
 from kombu.exceptions import OperationalError
+from kombu.pools import ProducerPool
 
 from billing.purchases import fulfilment, inbox, notices, refunds, stripe_api
 
 # One short attempt: a web request must not wait for a broker that is away, and kombu would try for ever.
 _ONE_ATTEMPT: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0, "socket_connect_timeout": 0.5}
+_CONNECTIONS_MAX: Final = 8
 
 _log = logging.getLogger(__name__)
 
@@ -17,10 +20,17 @@ _log = logging.getLogger(__name__)
 def wake(task: Any, *args: int | str) -> None:
     """Start a task now. When the broker is away the sweep finds the work instead; whoever calls must not wait for it."""
     try:
-        with task.app.connection_for_write(transport_options=_ONE_ATTEMPT) as connection:
-            task.apply_async(args, connection=connection, retry=False)
+        with _producers(task.app).acquire() as producer:
+            task.apply_async(args, producer=producer, retry=False)
     except OperationalError as error:
         _log.warning("%s waits for the sweep: %s", task.name, error)
+
+
+@cache
+def _producers(app: Any) -> ProducerPool:
+    """Keep connections to the broker open: making one anew takes longer than everything else that a webhook waits for."""
+    connections = app.connection_for_write(transport_options=_ONE_ATTEMPT).Pool(_CONNECTIONS_MAX)
+    return ProducerPool(connections, limit=_CONNECTIONS_MAX)
 
 
 @shared_task  # type: ignore[untyped-decorator]
