@@ -42,6 +42,10 @@ fmt: $(STAMP) ## Format code and templates
 bench: $(STAMP) ## Measure; writes docs/benchmarks.md
 	@exec $(BIN)/python -m bench
 
+.PHONY: faults
+faults: $(STAMP) ## Break everything that money must survive; writes docs/reliability.md
+	@exec $(BIN)/python -m tests.faults
+
 books: $(STAMP) ## Verify the ledger of the running copy
 	@$(BIN)/python manage.py verify_ledger
 
