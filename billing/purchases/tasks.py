@@ -27,10 +27,10 @@ def wake(task: Any, *args: int | str) -> None:
 
 
 @cache
-def _producers(app: Any) -> ProducerPool:
+def _producers(app: Any) -> Any:
     """Keep connections to the broker open: making one anew takes longer than everything else that a webhook waits for."""
     connections = app.connection_for_write(transport_options=_ONE_ATTEMPT).Pool(_CONNECTIONS_MAX)
-    return ProducerPool(connections, limit=_CONNECTIONS_MAX)
+    return ProducerPool(connections, limit=_CONNECTIONS_MAX)  # type: ignore[no-untyped-call]  # kombu has no types
 
 
 @shared_task  # type: ignore[untyped-decorator]
