@@ -1,7 +1,7 @@
 """Endpoints and providers as OpenRouter's contract has them. No Django.
 
-What nobody has measured here is null: uptime, latency and throughput. What a provider says about itself only by its prices is read from
-them: caching is implicit where cache reads have a price of their own and writes have none.
+What nobody has measured here is null: uptime, latency and throughput (measurements.py). What a provider says about itself only by its
+prices is read from them: caching is implicit where cache reads have a price of their own and writes have none.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from catalog.listing import architecture_body, contract_parameters, pricing_body
+from catalog.measurements import NOT_MEASURED, Measurement
 from catalog.pricing import usd_text
 from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, Snapshot
 
@@ -33,7 +34,7 @@ _IMAGE_PRICES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def endpoint_body(endpoint: EndpointSpec, model: ModelSpec, provider: ProviderSpec) -> dict[str, Any]:
+def endpoint_body(endpoint: EndpointSpec, model: ModelSpec, provider: ProviderSpec, measured: Measurement = NOT_MEASURED) -> dict[str, Any]:
     """Return one endpoint as the contract's PublicEndpoint."""
     parameters = endpoint.supported_parameters
     rates = endpoint.price.rates
@@ -57,23 +58,25 @@ def endpoint_body(endpoint: EndpointSpec, model: ModelSpec, provider: ProviderSp
         "supports_voice_cloning": False,
         "supports_diarization": False,
         "native_tools": {},
-        "uptime_last_5m": None,
-        "uptime_last_30m": None,
-        "uptime_last_1d": None,
-        "latency_last_30m": None,
-        "throughput_last_30m": None,
+        **measured.fields,
     }
 
 
-def model_endpoints_body(model: ModelSpec, endpoints: Iterable[EndpointSpec], providers: Mapping[str, ProviderSpec]) -> dict[str, Any]:
-    """Return a model with these endpoints as the contract's ListEndpointsResponse."""
+def model_endpoints_body(
+    model: ModelSpec,
+    endpoints: Iterable[EndpointSpec],
+    providers: Mapping[str, ProviderSpec],
+    measured: Mapping[str, Measurement] | None = None,
+) -> dict[str, Any]:
+    """Return a model with these endpoints as the contract's ListEndpointsResponse, with what was measured at them."""
+    known = measured or {}
     return {
         "id": model.id,
         "name": model.name,
         "created": model.created_s,
         "description": model.description,
         "architecture": architecture_body(model),
-        "endpoints": [endpoint_body(one, model, providers[one.provider]) for one in endpoints],
+        "endpoints": [endpoint_body(one, model, providers[one.provider], known.get(one.id, NOT_MEASURED)) for one in endpoints],
     }
 
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ from catalog.endpoint_listing import (
     zero_retention_body,
 )
 from catalog.listing import Body, architecture_body, make_body, model_body
+from catalog.measurements import Measurement
 from catalog.model_query import ModelQuery, next_page_url
 from catalog.pricing import blended_picos
 from catalog.rss import FeedItem, write_rss
@@ -25,6 +26,13 @@ _DAY_S: Final = 86_400
 _KEPT_ANSWERS: Final = 32  # of filtered lists; the whole list is 0.7 MB
 _STATIC_VARIANTS: Final = frozenset({"free", "batch", "extended", "thinking"})
 _encode = msgspec.json.Encoder().encode
+
+
+Measure = Callable[[str], Measurement | None]
+
+
+def _measure_nothing(_endpoint_id: str) -> None:
+    """Of a catalog without traffic."""
 
 
 class ListedModel(NamedTuple):
@@ -62,6 +70,7 @@ class Listings:
                 self._models[model.id] = _list_model(model, endpoints)
         self._kept: OrderedDict[object, Body] = OrderedDict()
         self._endpoints: dict[str, Body] = {}
+        self._measured: dict[str, tuple[int, Body]] = {}  # by model id or alias, with the moment that it is of
         #: GET /models without a question.
         self.default: Body = self.search(ModelQuery(), path="/api/v1/models", query_string=b"", now_s=0)
         self.providers: Body = _data([provider_body(one) for slug, one in sorted(snapshot.providers.items()) if slug in answering])
@@ -112,9 +121,21 @@ class Listings:
         """Return one model by id or alias. Raises: UnknownModel."""
         return make_body(b'{"data":%b}' % self._find(model_id).encoded)
 
-    def endpoints(self, model_id: str) -> Body:
-        """Return a model with its endpoints; a variant that the model does not have (``:free``) has none. Raises: UnknownModel."""
-        return self._remembered(f"endpoints {model_id}", lambda: {"data": self._endpoints_of(model_id)})
+    def endpoints(self, model_id: str, measure: Measure = _measure_nothing, *, moment: int = 0) -> Body:
+        """Return a model with its endpoints; a variant that the model does not have (``:free``) has none.
+
+        What ``measure`` says of them is worked out once per ``moment``. Raises: UnknownModel.
+        """
+        kept_moment, body = self._measured.get(model_id, (-1, None))
+        if body is not None and kept_moment == moment:
+            return body
+        listed = self._models.get(self._snapshot.aliases.get(model_id, model_id))
+        found = {one.id: measured for one in (listed.endpoints if listed else ()) if (measured := measure(one.id)) is not None}
+        if not found:
+            return self._remembered(f"endpoints {model_id}", lambda: {"data": self._endpoints_of(model_id)})
+        body = make_body(_encode({"data": self._endpoints_of(model_id, found)}))
+        self._measured[model_id] = moment, body
+        return body
 
     def image_endpoints(self, model_id: str) -> Body:
         """Return an image model's endpoints and prices. Raises: UnknownModel."""
@@ -133,7 +154,7 @@ class Listings:
             raise UnknownModel(model_id)
         return listed
 
-    def _endpoints_of(self, model_id: str) -> dict[str, Any]:
+    def _endpoints_of(self, model_id: str, measured: Mapping[str, Measurement] | None = None) -> dict[str, Any]:
         base, _, variant = model_id.rpartition(":")
         try:
             listed = self._find(model_id)
@@ -142,7 +163,7 @@ class Listings:
                 raise
             model = msgspec.structs.replace(self._find(base).model, id=model_id)
             return model_endpoints_body(model, (), self._snapshot.providers)
-        return model_endpoints_body(listed.model, listed.endpoints, self._snapshot.providers)
+        return model_endpoints_body(listed.model, listed.endpoints, self._snapshot.providers, measured)
 
     def _image_endpoints_of(self, model_id: str) -> dict[str, Any]:
         listed = self._find(model_id)

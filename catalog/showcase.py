@@ -4,10 +4,12 @@ Pages read the same snapshot that requests are priced with, so they cannot promi
 """
 
 import math
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from catalog.measurements import Measurement
 from catalog.models import CatalogSnapshot
 from catalog.page_filters import NO_FILTERS, ModelFilters
 from catalog.pricing import blended_picos
@@ -73,6 +75,7 @@ class EndpointRow(NamedTuple):
     cache_read_picos: int | None
     cache_write_picos: int | None
     others: tuple[PriceLine, ...]
+    measured: Measurement | None = None
 
 
 _decode = msgspec.msgpack.Decoder(Snapshot).decode
@@ -202,8 +205,8 @@ def _capabilities(model: ModelSpec) -> frozenset[str]:
     return frozenset({*model.input_modalities, *model.output_modalities, *named, *size, *(["reasoning"] if model.reasoning else [])})
 
 
-def endpoint_rows(snapshot: Snapshot, model: ModelSpec) -> list[EndpointRow]:
-    """Return all endpoints of a model, served or not, cheapest first."""
+def endpoint_rows(snapshot: Snapshot, model: ModelSpec, board: Mapping[str, Measurement] | None = None) -> list[EndpointRow]:
+    """Return all endpoints of a model, served or not, cheapest first, with what ``board`` says was measured at them."""
     rows = []
     for name in model.endpoints:
         endpoint = snapshot.endpoints[name]
@@ -217,6 +220,7 @@ def endpoint_rows(snapshot: Snapshot, model: ModelSpec) -> list[EndpointRow]:
                 cache_read_picos=rates.get("cache_read_tokens"),
                 cache_write_picos=rates.get("cache_write_tokens"),
                 others=tuple(_other_lines(endpoint.price)),
+                measured=(board or {}).get(endpoint.id),
             ),
         )
     return rows

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from catalog import calculator, comparison_page, markup_rules, price_plot, showcase, sitemap, snippets
+from catalog import calculator, comparison_page, live_board, markup_rules, price_plot, showcase, sitemap, snippets
 from catalog.fragments import render_once
 from catalog.page_filters import NO_FILTERS, choices, read_filters
 from catalog.showcase import SORTS
@@ -79,10 +79,12 @@ def show_model(request: HttpRequest, model_id: str) -> HttpResponse:
         if model_id in snapshot.aliases:
             return redirect("model", model_id=snapshot.aliases[model_id])
         raise Http404
+    rows = showcase.endpoint_rows(snapshot, model, live_board.read_board())
     context = {
         "section": "models",
         "model": model,
-        "endpoints": showcase.endpoint_rows(snapshot, model),
+        "endpoints": rows,
+        "measured": [row for row in rows if row.measured is not None],
         "is_served": bool(showcase.served_endpoints(snapshot, model)),
         "published_at": snapshot.published_at,
         "history_url": reverse("api_price_history", args=model.id.split("/", 1)),

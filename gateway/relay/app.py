@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from catalog.listings import Measure
 from gateway.dialects.client_registry import CLIENT_DIALECTS, MESSAGES
 from gateway.relay import dry_run
 from gateway.relay.catalog import CatalogView
@@ -26,12 +27,12 @@ _CORS = (
 class RelayApp:
     """Serves the paths in ``paths``; ``gateway/asgi.py`` sends it nothing else. ``view`` is None until a catalog is loaded."""
 
-    def __init__(self, config: RelayConfig, flow: ChatFlow, dry_runs: DryRuns) -> None:
+    def __init__(self, config: RelayConfig, flow: ChatFlow, dry_runs: DryRuns, measure: Measure) -> None:
         self._config = config
         self._flow = flow
         self._dry_runs = dry_runs
         self.view: CatalogView | None = None
-        self._catalog = CatalogApi(self._current_view, flow.authenticate)
+        self._catalog = CatalogApi(self._current_view, flow.authenticate, measure)
         self._routes: dict[str, Mapping[str, _Handler]] = {
             **self._catalog.routes,
             **{path: {"POST": self._generate} for path in CLIENT_DIALECTS},

@@ -16,7 +16,9 @@ import msgspec
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from catalog.measurements import BOARD, Measurement, encode_board
 from gateway.relay.health import EndpointHealth
+from gateway.relay.measuring import measure
 from gateway.relay.statistics import LONG_SLOT_S, LONG_SLOTS, SHORT_SLOT_S, SHORT_SLOTS, Bulletin
 from gateway.relay.tallies import OK, Tally
 
@@ -29,6 +31,8 @@ _BATCH: Final = 200
 _BLOCK_MS: Final = 2_000
 _BACKOFF_S: Final = 1.0
 _SETTLED_S: Final = 5.0  # after the end of a slot, until every process's part of it has arrived
+_SHOWN_EVERY_MS: Final = 2_900
+_SHOWN_FOR_S: Final = 60
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _DAY_HOURS: Final = 24
@@ -82,6 +86,7 @@ class Bulletins:
                 try:
                     await self.publish()
                     await self._archive()
+                    await self._show()
                 except (RedisError, OSError, TimeoutError) as error:
                     _log.warning("statistics stay in this process: %s", type(error).__name__)
                 self._statistics.refresh()
@@ -164,6 +169,18 @@ class Bulletins:
             pipeline.expire(hour, _HOUR_S * (_DAY_HOURS + 1))
             await pipeline.execute()
         await self._read_days()
+
+    def measure(self, endpoint_id: str) -> Measurement | None:
+        """Return what was measured at the endpoint, as it is shown, or None."""
+        return measure(self._statistics, self.days, endpoint_id)
+
+    async def _show(self) -> None:
+        """Write the board for pages, unless another process has done so lately."""
+        if not await self._redis.set(f"{BOARD}:writer", self._process, nx=True, px=_SHOWN_EVERY_MS):
+            return
+        found = {name: self.measure(name) for name in {*self._statistics.measured, *self.days}}
+        board = {name: one for name, one in found.items() if one is not None}
+        await self._redis.set(BOARD, encode_board(board), ex=_SHOWN_FOR_S)
 
     async def _read_days(self) -> None:
         hour = int(self._clock()) // _HOUR_S

@@ -8,7 +8,7 @@ from typing import Final
 
 from accounts.types import Caller
 from catalog.listing import Body
-from catalog.listings import Listings, UnknownModel
+from catalog.listings import Listings, Measure, UnknownModel
 from catalog.model_query import InvalidQuery, ModelQuery, read_outputs, read_page, read_query
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import BadRequest, NotFound
@@ -21,6 +21,7 @@ _PRIVATE: Final = (b"cache-control", b"private, no-cache")
 _VARY: Final = (b"vary", b"accept-encoding")
 _GZIP: Final = (b"content-encoding", b"gzip")
 _REFUSED_GZIP: Final = re.compile(rb"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
+_MEASURED_EVERY_S: Final = 3.0
 _EMBEDDINGS: Final = frozenset({"embeddings"})
 
 
@@ -29,8 +30,9 @@ class CatalogApi:
 
     prefixes: Final = ("/api/v1/models/", "/api/v1/model/", "/api/v1/images/models/")
 
-    def __init__(self, view: Callable[[], CatalogView], authenticate: Callable[[Exchange], Awaitable[Caller]]) -> None:
+    def __init__(self, view: Callable[[], CatalogView], authenticate: Callable[[Exchange], Awaitable[Caller]], measure: Measure) -> None:
         self._view = view
+        self._measure = measure
         self._authenticate = authenticate
         self.routes: dict[str, Mapping[str, Handler]] = {
             "/api/v1/models": _read(self._models),
@@ -108,7 +110,12 @@ class CatalogApi:
         await _respond(exchange, _look_up(self._listings.model, "/".join(exchange.path.split("/")[4:6])))
 
     async def _endpoints(self, exchange: Exchange) -> None:
-        await _respond(exchange, _look_up(self._listings.endpoints, "/".join(exchange.path.split("/")[4:6])))
+        moment = int(time.time() / _MEASURED_EVERY_S)
+
+        def find(model_id: str) -> Body:
+            return self._listings.endpoints(model_id, self._measure, moment=moment)
+
+        await _respond(exchange, _look_up(find, "/".join(exchange.path.split("/")[4:6])))
 
     async def _image_endpoints(self, exchange: Exchange) -> None:
         await _respond(exchange, _look_up(self._listings.image_endpoints, "/".join(exchange.path.split("/")[5:7])))

@@ -87,7 +87,7 @@ class DataPlane:
             stickiness=stickiness,
         )
         dry_runs = DryRuns(flow=flow, holds=self._holds, health=health, stickiness=stickiness, config=config)
-        self.app = RelayApp(config, flow, dry_runs)
+        self.app = RelayApp(config, flow, dry_runs, self._bulletins.measure)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -1,7 +1,11 @@
+import re
 from typing import Any
 
 import pytest
 from django.test import Client
+
+from catalog import live_board
+from catalog.measurements import Measurement
 
 
 @pytest.mark.usefixtures("catalog")
@@ -75,3 +79,24 @@ def test_a_search_costs_one_query_once_the_catalog_is_decoded(client: Client, dj
 
     with django_assert_num_queries(1):
         client.get("/models?q=swift")
+
+
+@pytest.mark.usefixtures("catalog")
+def test_a_model_shows_how_its_endpoints_do_or_how_to_find_out(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    board: dict[str, Measurement] = {}
+    monkeypatch.setattr(live_board, "read_board", lambda: board)
+    assert "Nothing was measured in the last 30 minutes" in client.get("/models/acme/swift").content.decode()
+
+    board["acme/swift@slowhost"] = Measurement(
+        requests=250,
+        uptime_30m=98.8,
+        uptime_1d=99.93,
+        latency_ms=(212, 300, 415, 900),
+        throughput_tps=(81.5, 60, 40, 12.5),
+        tool_fault_rate=0.012,
+    )
+    page = client.get("/models/acme/swift").content.decode()
+    table = page[page.index("measured-title") :].partition("</table>")[0]
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", table)
+    assert [cell.strip() for cell in cells] == ["98.8", "99.93", "212", "415", "81.5", "1.2", "250"]
+    assert "Slowhost" in table

@@ -3,6 +3,10 @@
 import time
 
 import pytest
+import redis
+from django.conf import settings
+
+from catalog.measurements import BOARD, decode_board
 
 TOOLS = [
     {
@@ -59,3 +63,35 @@ def test_a_dead_endpoint_loses_its_uptime_and_its_place_and_the_next_one_answers
     receipts = customer.receipts()
     assert len(receipts[0].attempts) == 1
     assert len(receipts[1].attempts) == 2
+
+
+def test_the_catalogs_api_shows_what_was_measured_within_five_seconds(stack, customer):
+    path = "/api/v1/models/test/responses/endpoints"
+    before = stack.client.get(path).json()["data"]["endpoints"][0]
+    assert (before["uptime_last_30m"], before["latency_last_30m"], before["throughput_last_30m"]) == (None, None, None)
+
+    for _ in range(10):
+        customer.stream(model="test/responses", provider={})
+
+    deadline = time.monotonic() + 5
+    while (shown := stack.client.get(path).json()["data"]["endpoints"][0])["uptime_last_30m"] is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert (shown["uptime_last_5m"], shown["uptime_last_30m"], shown["uptime_last_1d"]) == (100.0, 100.0, 100.0)
+    assert list(shown["latency_last_30m"]) == ["p50", "p75", "p90", "p99"]
+    assert 1 <= shown["latency_last_30m"]["p50"] <= shown["latency_last_30m"]["p99"]
+    assert shown["throughput_last_30m"]["p50"] >= shown["throughput_last_30m"]["p99"] > 0
+
+
+def test_the_board_for_pages_has_the_same_figures(stack, customer):
+    customer.post(model="test/free", provider={})
+    wait_for(stack, "test/free@alpha", lambda one: one.graded >= 1)
+
+    deadline = time.monotonic() + 5
+    with redis.Redis.from_url(settings.BROKER_REDIS_URL) as store:
+        while "test/free@alpha" not in (board := decode_board(store.get(BOARD) or b"\x80")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert board["test/free@alpha"].requests == 1
+    assert board["test/free@alpha"].uptime_30m is None  # one request says nothing about an uptime
+    assert board["test/free@alpha"].throughput_tps[0] > 0
