@@ -6,6 +6,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 
 from accounts.models import Membership, Organization, User
@@ -49,13 +50,13 @@ class OrganizationMiddleware:
 
 
 def organization_required(
-    view: Callable[Concatenate[OrganizationRequest, P], HttpResponse],
-) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    view: Callable[Concatenate[OrganizationRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Let only members in: visitors go to the login page, people without an organization to the page that makes one."""
 
     @wraps(view)
     @login_required
-    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if getattr(request, "organization", None) is None:
             return redirect("create_organization")
         return view(cast("OrganizationRequest", request), *args, **kwargs)

@@ -1,30 +1,19 @@
 """The receipt of a purchase as PDF, which is also its invoice: who sold what to whom, and what of it was refunded."""
 
 from collections.abc import Sequence
-from html import escape
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
-from reportlab.lib.colors import HexColor
 from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
-from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.platypus import Flowable, SimpleDocTemplate, Spacer, Table, TableStyle
 
 from billing.models import Purchase, PurchaseState
 from billing.models.purchases import RefundState
+from billing.typesetting import BAD, INK, LINE, SOFT, plain_style, register_fonts, text
 
-_FONTS: Final = Path(__file__).parent / "fonts"
-_INK, _SOFT, _LINE, _BAD = HexColor("#1a1a1a"), HexColor("#5f5f5f"), HexColor("#d0d0d0"), HexColor("#a3160c")
-_PLAIN, _STRONG = "DejaVuSans", "DejaVuSans-Bold"
-# Where Chinese, Japanese and Korean names come from: fonts that every viewer brings, by the first sign that decides.
-_EAST_ASIAN: Final = (("぀", "ヿ", "HeiseiKakuGo-W5"), ("가", "힣", "HYGothic-Medium"), ("⺀", "鿿", "STSong-Light"))
 _MARGIN: Final = 22 * mm
 _PADDING: Final = 6  # points, of reportlab's frame
 _TEST_SESSION: Final = "cs_test_"
@@ -38,7 +27,7 @@ def render(purchase: Purchase) -> bytes:
     """Return the PDF. The same purchase gives the same bytes until something of it is refunded. Raises: NotPaid."""
     if purchase.state != PurchaseState.PAID or purchase.paid_at is None:
         raise NotPaid(purchase.state)
-    _register_fonts()
+    register_fonts()
     buffer = BytesIO()
     document = SimpleDocTemplate(
         buffer,
@@ -67,10 +56,10 @@ def render(purchase: Purchase) -> bytes:
 def _head(purchase: Purchase, width: float) -> list[Flowable]:
     paid_on = f"{purchase.paid_at:%-d %B %Y}"
     facts = [("Number", purchase.receipt_number), ("Date", paid_on), ("Paid with", purchase.paid_with)]
-    right = [_text(f"{name} {value}", align=TA_RIGHT) for name, value in facts]
-    table = Table([[[_text("Invoice and receipt", size=18, strong=True)], right]], colWidths=[width * 0.55, width * 0.45])
-    table.setStyle(_plain_style())
-    banners = [_text(words, color=_BAD, strong=True) for words in _banners(purchase)]
+    right = [text(f"{name} {value}", align=TA_RIGHT) for name, value in facts]
+    table = Table([[[text("Invoice and receipt", size=18, strong=True)], right]], colWidths=[width * 0.55, width * 0.45])
+    table.setStyle(plain_style())
+    banners = [text(words, color=BAD, strong=True) for words in _banners(purchase)]
     return [table, Spacer(0, 4 * mm), *banners, Spacer(0, 6 * mm)]
 
 
@@ -101,11 +90,11 @@ def _parties(purchase: Purchase, width: float) -> list[Flowable]:
         billed.get("email", ""),
     ]
     columns = [
-        [_text(title, color=_SOFT, size=8), *(_text(line) for line in lines if line.strip())]
+        [text(title, color=SOFT, size=8), *(text(line) for line in lines if line.strip())]
         for title, lines in (("From", seller), ("Billed to", buyer))
     ]
     table = Table([columns], colWidths=[width / 2, width / 2])
-    table.setStyle(_plain_style())
+    table.setStyle(plain_style())
     return [table, Spacer(0, 10 * mm)]
 
 
@@ -134,22 +123,22 @@ def _refunds(purchase: Purchase, width: float) -> list[Flowable]:
 
 def _foot(purchase: Purchase) -> list[Flowable]:
     return [
-        _text(f"Paid in full on {purchase.paid_at:%-d %B %Y}. Nothing is due.", color=_SOFT, size=8),
-        _text(f"Purchase {purchase.pk}, {settings.PUBLIC_URL}", color=_SOFT, size=8),
+        text(f"Paid in full on {purchase.paid_at:%-d %B %Y}. Nothing is due.", color=SOFT, size=8),
+        text(f"Purchase {purchase.pk}, {settings.PUBLIC_URL}", color=SOFT, size=8),
     ]
 
 
 def _money_table(rows: Sequence[tuple[str, int]], width: float, *, head: tuple[str, str]) -> Table:
-    cells: list[list[Any]] = [[_text(head[0], color=_SOFT, size=8), _text(head[1], color=_SOFT, size=8, align=TA_RIGHT)]]
+    cells: list[list[Any]] = [[text(head[0], color=SOFT, size=8), text(head[1], color=SOFT, size=8, align=TA_RIGHT)]]
     for number, (name, cents) in enumerate(rows, start=1):
         is_sum = number == len(rows)
-        cells.append([_text(name, strong=is_sum), _text(usd_text(cents), strong=is_sum, align=TA_RIGHT)])
+        cells.append([text(name, strong=is_sum), text(usd_text(cents), strong=is_sum, align=TA_RIGHT)])
     table = Table(cells, colWidths=[width * 0.72, width * 0.28])
     table.setStyle(
         TableStyle(
             [
-                ("LINEBELOW", (0, 0), (-1, -3), 0.4, _LINE),
-                ("LINEABOVE", (0, -1), (-1, -1), 0.8, _INK),
+                ("LINEBELOW", (0, 0), (-1, -3), 0.4, LINE),
+                ("LINEABOVE", (0, -1), (-1, -1), 0.8, INK),
                 ("LEFTPADDING", (0, 0), (0, -1), 0),
                 ("RIGHTPADDING", (-1, 0), (-1, -1), 0),
                 ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
@@ -163,37 +152,3 @@ def usd_text(cents: int) -> str:
     """Write cents as a receipt has them: $1,000.50, always with two decimals."""
     whole, part = divmod(abs(cents), 100)
     return f"{'−' if cents < 0 else ''}${whole:,}.{part:02d}"
-
-
-def _text(words: str, *, size: float = 9.5, strong: bool = False, color: HexColor = _INK, align: int = 0) -> Paragraph:
-    # Long names wrap, also without a blank in them; markup in a name is text.
-    style = ParagraphStyle(
-        "text",
-        fontName=_font_of(words, strong=strong),
-        fontSize=size,
-        leading=size * 1.45,
-        textColor=color,
-        alignment=align,
-        splitLongWords=1,
-    )
-    return Paragraph(escape(words), style)
-
-
-def _font_of(words: str, *, strong: bool) -> str:
-    for first, last, font in _EAST_ASIAN:
-        if any(first <= sign <= last for sign in words):
-            return font
-    return _STRONG if strong else _PLAIN
-
-
-def _register_fonts() -> None:
-    known = set(pdfmetrics.getRegisteredFontNames())
-    for name in {_PLAIN, _STRONG} - known:
-        pdfmetrics.registerFont(TTFont(name, _FONTS / f"{name}.ttf"))
-    for _, _, name in _EAST_ASIAN:
-        if name not in known:
-            pdfmetrics.registerFont(UnicodeCIDFont(name))
-
-
-def _plain_style() -> TableStyle:
-    return TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0), ("RIGHTPADDING", (0, 0), (-1, -1), 0)])

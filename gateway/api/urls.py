@@ -10,6 +10,7 @@ from gateway.api.policies import PolicyDetail, PolicyList, PolicySimulation, Pol
 from gateway.api.presets import PresetDetail, PresetFromRequest, PresetList, PresetVersion, PresetVersions
 from gateway.api.prices import JsonFeed, PriceHistory
 from gateway.api.receipts import SignedReceipt
+from gateway.api.statements import StatementDetail, StatementList, UsageExport
 from gateway.api.views import UnknownPath
 
 # A slash at the end is forgiven, as the data plane forgives it.
@@ -32,6 +33,9 @@ urlpatterns = [
     re_path(r"^policies/simulate/?$", PolicySimulation.as_view(), name="api_policy_simulation"),
     re_path(r"^policies/(?P<slug>[^/]+)/?$", PolicyDetail.as_view(), name="api_policy"),
     re_path(r"^policies/(?P<slug>[^/]+)/versions/?$", PolicyVersions.as_view(), name="api_policy_versions"),
+    re_path(r"^statements/?$", StatementList.as_view(), name="api_statements"),
+    re_path(r"^statements/(?P<month>[^/]+)/?$", StatementDetail.as_view(), name="api_statement"),
+    re_path(r"^exports/usage/?$", UsageExport.as_view(), name="api_usage_export"),
     re_path(r"^prices/(?P<author>[^/]+)/(?P<slug>[^/]+)/history/?$", PriceHistory.as_view(), name="api_price_history"),
     path("feed.json", JsonFeed.as_view(), name="api_feed"),
     # Must stay last.

@@ -1,8 +1,8 @@
 """Addresses of the pages."""
 
-from django.urls import path
+from django.urls import path, re_path
 
-from gateway.pages import billing_details, credit, dashboard, health, keys, landing, purchases, receipts, requests, site
+from gateway.pages import billing_details, credit, dashboard, health, keys, landing, purchases, receipts, requests, site, statements
 
 urlpatterns = [
     path("", landing.show_landing, name="landing"),
@@ -34,6 +34,10 @@ urlpatterns = [
     path("credits/purchases/<uuid:purchase_id>/receipt.pdf", purchases.download_receipt, name="purchase_receipt"),
     path("credits/purchases/<uuid:purchase_id>/resume", purchases.resume_purchase, name="resume_purchase"),
     path("credits/purchases/<uuid:purchase_id>/refund", purchases.refund_purchase, name="refund_purchase"),
+    path("statements", statements.list_statements, name="statements"),
+    path("statements/export", statements.export_usage, name="export_usage"),
+    re_path(r"^statements/(?P<month>\d{4}-\d\d)\.(?P<file_format>json|pdf)$", statements.download_statement, name="statement_file"),
+    path("statements/<str:month>", statements.show_statement, name="statement"),
     path("theme", site.change_theme, name="theme"),
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
 
 from catalog.models import PriceVersion
@@ -34,6 +36,15 @@ def load_script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def body_of(response: Any) -> bytes:
+    """Return what a streaming answer sends, read as the server reads it."""
+
+    async def collect() -> bytes:
+        return b"".join([piece async for piece in response])
+
+    return async_to_sync(collect)()
 
 
 @pytest.fixture
