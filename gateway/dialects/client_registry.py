@@ -8,12 +8,14 @@ from gateway.dialects.images_client import ImagesClient
 from gateway.dialects.messages_client import MessagesClient
 from gateway.dialects.rerank_client import RerankClient
 from gateway.dialects.responses_client import ResponsesClient
+from gateway.dialects.speech_client import SpeechClient
 from gateway.dialects.transcriptions_client import TranscriptionsClient
 
 MESSAGES = MessagesClient()
 _IMAGES = ImagesClient()
 
 CLIENT_DIALECTS: dict[str, ClientDialect] = {
+    "/api/v1/audio/speech": SpeechClient(),
     "/api/v1/audio/transcriptions": TranscriptionsClient(),
     "/api/v1/chat/completions": ChatClient(),
     "/api/v1/completions": CompletionsClient(),

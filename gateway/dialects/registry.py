@@ -13,6 +13,7 @@ from gateway.dialects.images import OpenAiImages
 from gateway.dialects.messages import MessagesDialect
 from gateway.dialects.rerank import CohereRerank, JinaRerank, VoyageRerank
 from gateway.dialects.responses import ResponsesDialect
+from gateway.dialects.speech import DeepgramSpeech, ElevenLabsSpeech, GeminiSpeech, OpenAiSpeech
 from gateway.dialects.transcriptions import ChatTranscriptions, DeepgramTranscriptions, ElevenLabsTranscriptions, OpenAiTranscriptions
 from gateway.providers.table import quirks_for
 
@@ -27,6 +28,12 @@ _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
     "embedding": {
         "chat_completions": OpenAiEmbeddings(),
         "gemini": GeminiEmbeddings(),
+    },
+    "speech": {
+        "chat_completions": OpenAiSpeech(),
+        "elevenlabs": ElevenLabsSpeech(),
+        "deepgram": DeepgramSpeech(),
+        "gemini": GeminiSpeech(),
     },
     "transcription": {
         "chat_completions": OpenAiTranscriptions(),

@@ -11,7 +11,7 @@ from gateway.relay.catalog_api import CatalogApi
 from gateway.relay.config import RelayConfig
 from gateway.relay.dry_run import DryRuns
 from gateway.relay.errors import ApiError, MethodNotAllowed, NotFound, Unavailable
-from gateway.relay.exchange import ClientGone, Exchange, Message, Receive, Send
+from gateway.relay.exchange import AnswerCut, ClientGone, Exchange, Message, Receive, Send
 from gateway.relay.flow import ChatFlow
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class RelayApp:
         exchange = Exchange(scope, receive, send, body_max_bytes=self._config.body_max_bytes, body_timeout_s=self._config.body_timeout_s)
         try:
             await self._handler(exchange)(exchange)
-        except ClientGone:
+        except (ClientGone, AnswerCut):
             return
         except ApiError as error:
             await exchange.fail(error)

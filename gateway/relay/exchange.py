@@ -48,6 +48,10 @@ class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 
+class AnswerCut(Exception):
+    """An answer that has begun cannot be ended properly: the connection is to be closed, so that its end does not look like one."""
+
+
 class _GoOn:
     """Awaits what has been begun: ``receiving`` stopped to wait for ``waits_for``."""
 
@@ -82,6 +86,7 @@ class Exchange:
         "_is_late",
         "_receive",
         "_send",
+        "content_type",
         "encode_error",
         "extra_headers",
         "generation_id",
@@ -109,6 +114,7 @@ class Exchange:
         self._is_late = False
         self.extra_headers: HeaderPairs = []
         self.encode_error: ErrorEncoder | None = None
+        self.content_type = SSE  # of a stream
         self.generation_id = ""
         self.keepalive = KEEPALIVE
         self.started = False
@@ -235,7 +241,7 @@ class Exchange:
                     return
             else:
                 self.started = True
-                pairs = [SSE, _PRIVATE, _UNBUFFERED, *self._cors(), *self.extra_headers]
+                pairs = [self.content_type, _PRIVATE, _UNBUFFERED, *self._cors(), *self.extra_headers]
                 if self._direct is not None and self._direct.begin_stream(pairs, data):
                     return
                 await self._send({"type": "http.response.start", "status": 200, "headers": pairs})

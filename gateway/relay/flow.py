@@ -27,6 +27,7 @@ from gateway.relay.policies import apply_policies
 from gateway.relay.presets import apply_preset, preset_in, preset_named
 from gateway.relay.routing import Route, read_preferences
 from gateway.relay.settlement import Settler
+from gateway.relay.sounds import SoundRelay
 from gateway.relay.stickiness import SESSION_MAX, Stickiness
 from gateway.relay.streams import StreamRelay
 
@@ -45,6 +46,7 @@ class ChatFlow:
         settler: Settler,
         answers: AnswerRelay,
         streams: StreamRelay,
+        sounds: SoundRelay,
         health: EndpointHealth,
         stickiness: Stickiness,
     ) -> None:
@@ -54,6 +56,7 @@ class ChatFlow:
         self._settler = settler
         self._answers = answers
         self._streams = streams
+        self._sounds = sounds
         self._health = health
         self._stickiness = stickiness
         self._rng = random.Random()  # noqa: S311 -- load balancing, not secrecy
@@ -112,7 +115,10 @@ class ChatFlow:
     async def _answer(self, generation: Generation, exchange: Exchange) -> None:
         """Run the relay; whatever happens, the hold is settled exactly once."""
         request = generation.request
-        relay = self._streams if request.stream and request.kind == "chat" else self._answers
+        if request.kind == "speech":
+            relay: AnswerRelay | StreamRelay | SoundRelay = self._sounds
+        else:
+            relay = self._streams if request.stream and request.kind == "chat" else self._answers
         try:
             await relay.serve(generation, exchange)
         except ApiError as error:

@@ -28,6 +28,7 @@ from gateway.relay.flow import ChatFlow
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
 from gateway.relay.settlement import Settler
+from gateway.relay.sounds import SoundRelay
 from gateway.relay.statistics import Statistics
 from gateway.relay.stickiness import Stickiness
 from gateway.relay.sticky_sharing import StickySharing
@@ -74,6 +75,7 @@ class DataPlane:
         cashier, settler, dispatcher = Cashier(self._holds, config), Settler(self._holds), Dispatcher(health, balancer, config)
         answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
         self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
+        sounds = SoundRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
         stickiness = Stickiness()
         self._sharing = StickySharing(config.broker_redis_url, stickiness)
         flow = ChatFlow(
@@ -83,6 +85,7 @@ class DataPlane:
             settler=settler,
             answers=answers,
             streams=self._streams,
+            sounds=sounds,
             health=health,
             stickiness=stickiness,
         )

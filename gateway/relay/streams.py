@@ -22,6 +22,7 @@ from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
 from gateway.relay.outcomes import StreamedCalls
+from gateway.relay.presence import work_while_present
 from gateway.relay.settlement import Bill, Settler, estimate_usage, partial_usage, probable_nanos
 from gateway.relay.sse import SseDecoder, SseTooLarge
 from gateway.relay.tries import Attempt, Dispatcher
@@ -81,27 +82,10 @@ class StreamRelay:
 
     async def serve(self, generation: Generation, exchange: Exchange) -> None:
         """Answer in events. Raises: ApiError when every endpoint failed and nothing was sent yet."""
-        relay = asyncio.current_task()
-        gone = False
-
-        async def stop_when_gone() -> None:
-            nonlocal gone
-            await exchange.wait_until_gone()
-            gone = True
-            if relay is not None:
-                relay.cancel()
-
-        watcher = asyncio.create_task(stop_when_gone())
         self._open.add(exchange)
         try:
-            await self._try_endpoints(generation, exchange)
-        except asyncio.CancelledError:
-            if not gone:
-                raise
-            if relay is not None:
-                relay.uncancel()
+            await work_while_present(exchange, self._try_endpoints(generation, exchange))
         finally:
-            watcher.cancel()
             self._open.discard(exchange)
 
     async def _try_endpoints(self, generation: Generation, exchange: Exchange) -> None:
@@ -218,7 +202,7 @@ class StreamRelay:
         except (BrokenStream, UpstreamDown) as error:
             fault = broken = error.fault if isinstance(error, BrokenStream) else fault_from_down(error, name)
             outcome.status, outcome.error_type, outcome.finish_reason = "error", fault.error_type, "error"
-            failure = _fault_error(fault, name)
+            failure = fault_error(fault, name)
         except CreditExhausted:
             outcome.status, outcome.finish_reason, outcome.native_finish_reason = "ok", "length", "credit_exhausted"
             tail = encoder.encode([_finish_chunk("length", "credit_exhausted")])
@@ -311,7 +295,8 @@ def _finish_chunk(reason: str, native: str) -> Json:
     return {"object": "chat.completion.chunk", "choices": [choice]}
 
 
-def _fault_error(fault: UpstreamFault, name: str) -> dict[str, Any]:
+def fault_error(fault: UpstreamFault, name: str) -> dict[str, Any]:
+    """Return the error object of a failure in the middle of an answer."""
     error = ApiError(
         fault.message,
         status=fault.status if fault.status >= 400 else 502,  # noqa: PLR2004 -- HTTP

@@ -8,6 +8,7 @@ GET …/models, /healthz, /stats. Every answer says ``x-tollway-simulated: 1``. 
 
 import re
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -23,6 +24,7 @@ from gateway.simulator.profiles import profile_of
 from gateway.simulator.replies import PrefixCache, SimRequest, make_reply
 from gateway.simulator.rerank_wire import CohereRerankWire, JinaRerankWire, VoyageRerankWire
 from gateway.simulator.responses_wire import ResponsesWire
+from gateway.simulator.speech_wire import DeepgramSpeechWire, ElevenLabsSpeechWire, SpeechWire
 from gateway.simulator.transcriptions_wire import DeepgramTranscriptionsWire, ElevenLabsTranscriptionsWire, TranscriptionsWire
 from gateway.simulator.wire import BadBody, Wire, encode_json
 
@@ -52,6 +54,9 @@ _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/images/edits", _IMAGES),
     ("/images", _IMAGES),
     ("/audio/transcriptions", TranscriptionsWire(_OPENAI)),
+    ("/audio/speech", SpeechWire(_OPENAI)),
+    ("/speak", DeepgramSpeechWire(_OPENAI)),
+    ("/stream", ElevenLabsSpeechWire(_OPENAI)),
     ("/speech-to-text", ElevenLabsTranscriptionsWire(_OPENAI)),
     ("/listen", DeepgramTranscriptionsWire(_OPENAI)),
 )
@@ -91,6 +96,8 @@ class Simulator:
             kind = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"), "")
             is_file = kind.startswith(("multipart/", "audio/", "video/"))
             parsed = object_of(body, kind, scope["query_string"]) if is_file else _object(body)
+            if query := scope["query_string"]:
+                parsed["query"] = dict(parse_qsl(query.decode("latin-1")))
             request = wire.read(parsed, model=model, stream=stream)
             directives = active_directives(
                 parse_directives(header or request.control), slug=slug, prompt_key=request.prompt_key, counters=self._counters
@@ -131,6 +138,10 @@ class Simulator:
         tokens = reply.usage.output_tokens + reply.usage.reasoning_tokens
         first_ms = int(directives.get("first_token_ms", profile.first_token_ms))
         await delivery.wait(first_ms / 1000 + tokens / int(directives.get("rate", profile.tokens_per_s)))
+        if reply.sound and "error_in_stream" not in directives:
+            sound = b"" if "empty" in directives else reply.sound
+            await delivery.whole(200, [(b"content-type", reply.sound_type), _MARK], sound)
+            return
         body = encode_json(
             wire.error(500, "Simulated error in a success.")
             if "error_in_stream" in directives

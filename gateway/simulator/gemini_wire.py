@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.simulator.directives import Directives, find_in_text
 from gateway.simulator.replies import SimCall, SimChoice, SimReply, SimRequest, SimUsage
+from gateway.simulator.speech_wire import HZ, pieces_of, speak
 from gateway.simulator.tokens import IMAGE_TOKENS, count_tokens, split_to_chunks
 from gateway.simulator.wire import BadBody, Frame, Json, Prompt, encode_json
 
@@ -54,7 +55,7 @@ class GeminiWire:
         thinking = options.get("thinkingConfig") or {}
         is_json = options.get("responseMimeType") == "application/json"
         schema = options.get("responseJsonSchema", options.get("responseSchema"))
-        draws = "IMAGE" in (options.get("responseModalities") or ())
+        draws, speaks = (word in (options.get("responseModalities") or ()) for word in ("IMAGE", "AUDIO"))
         return SimRequest(
             model=model,
             last_user_text=last_user,
@@ -72,6 +73,8 @@ class GeminiWire:
             stream=stream,
             include_usage=True,
             control=find_in_text(last_user),
+            make=speak if speaks else None,
+            sound_format="pcm" if speaks else "",
             picture_size=_picture_size(options.get("imageConfig") or {}) if draws else (0, 0),
         )
 
@@ -92,6 +95,9 @@ class GeminiWire:
     def frames(self, reply: SimReply, request: SimRequest, *, directives: Directives) -> Iterator[Frame]:
         """Write one response per piece; the last has the finish reason. Every piece reports the prompt, the last one everything."""
         del request
+        if reply.sound:
+            yield from _spoken(reply, directives)
+            return
         usage = _usage(reply.usage, directives)
         partial = {**_usage(SimUsage(input_tokens=reply.usage.prompt_tokens), directives)}
         for index, choice in enumerate(reply.choices):
@@ -169,6 +175,23 @@ def _pieces(choice: SimChoice, reply: SimReply) -> Iterator[tuple[Json, int]]:
         yield _call_part(call, reply, number), count_tokens(call.arguments)
     if not (choice.reasoning or choice.text or choice.calls):
         yield {}, 0
+
+
+def _spoken(reply: SimReply, directives: Directives) -> Iterator[Frame]:
+    head: Json = {"modelVersion": reply.model, "responseId": f"sim{reply.id}"}
+    for piece in pieces_of(reply.sound):
+        part = {"inlineData": {"mimeType": f"audio/L16;codec=pcm;rate={HZ}", "data": piece}}
+        yield Frame("", encode_json({**head, "candidates": [_candidate(0, [part], None)]}))
+    last: Json = {**head, "candidates": [_candidate(0, [], "stop")]}
+    if "missing_usage" not in directives:
+        spoken = reply.usage.audio_tokens
+        last["usageMetadata"] = _usage(reply.usage, directives)
+        last["usageMetadata"] |= {
+            "candidatesTokenCount": spoken,
+            "totalTokenCount": reply.usage.prompt_tokens + spoken,
+            "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": spoken}],
+        }
+    yield Frame("", encode_json(last))
 
 
 def _picture_part(picture: str) -> Json:

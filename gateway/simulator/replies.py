@@ -53,6 +53,7 @@ class SimRequest(msgspec.Struct, kw_only=True):
     inputs: tuple[str, ...] = ()  # of an embedding; query and documents of a ranking
     top_n: int = 0
     picture_size: tuple[int, int] = (0, 0)  # pixels; (0, 0): no picture is asked for
+    sound_format: str = ""  # pcm, wav or mp3, of speech
     seconds: float = 0.0  # of sound to be written down
     picture_tokens: int = 0  # that one picture is counted as
     dimensions: int = 0
@@ -111,6 +112,8 @@ class SimReply(msgspec.Struct, kw_only=True):
     usage: SimUsage
     vectors: list[list[float]] = []
     ranking: list[tuple[int, float]] = []
+    sound: bytes = b""
+    sound_type: bytes = b""
     pictures: list[str] = []  # PNG in base64
     is_base64: bool = False
 

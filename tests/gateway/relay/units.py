@@ -10,6 +10,8 @@ IMAGE_PICOS = 40_000_000_000  # $0.04 a picture
 IMAGE_TOKEN_PICOS, TEXT_PICOS = 30_000_000, 5_000_000  # $30 and $5 per million tokens
 SECOND_PICOS = 100_000_000  # $0.0001 a second
 SOUND_TOKEN_PICOS = 2_500_000
+CHARACTER_PICOS = 15_000_000  # $15 per million characters
+SPOKEN_TOKEN_PICOS = 12_000_000
 
 #: Slug → dialect and the path of the simulator that speaks it.
 HOSTS: dict[str, tuple[str, str]] = {
@@ -21,6 +23,7 @@ HOSTS: dict[str, tuple[str, str]] = {
 }
 _IMAGE_TOKENS = {"input_tokens": TEXT_PICOS, "output_tokens": TEXT_PICOS, "image_output_tokens": IMAGE_TOKEN_PICOS}
 _SOUND_TOKENS = {"audio_input_tokens": SOUND_TOKEN_PICOS, "input_tokens": SOUND_TOKEN_PICOS, "output_tokens": 4 * SOUND_TOKEN_PICOS}
+_SPOKEN_TOKENS = {"input_tokens": TEXT_PICOS, "output_tokens": SPOKEN_TOKEN_PICOS, "audio_output_tokens": SPOKEN_TOKEN_PICOS}
 _CARDS: dict[str, tuple[ModelType, dict[str, int], tuple[str, ...]]] = {
     "test/rank-searches": ("rerank", {"searches": SEARCH_PICOS}, ("cohere", "alpha")),
     "test/rank-tokens": ("rerank", {"input_tokens": RERANK_TOKEN_PICOS}, ("alpha",)),
@@ -33,6 +36,11 @@ _CARDS: dict[str, tuple[ModelType, dict[str, int], tuple[str, ...]]] = {
     "test/listen-eleven": ("transcription", {"seconds": SECOND_PICOS}, ("elevenlabs",)),
     "test/listen-deep": ("transcription", {"seconds": SECOND_PICOS}, ("deepgram",)),
     "test/listen-gemini": ("transcription", _SOUND_TOKENS, ("gem",)),
+    "test/speak": ("speech", {"characters": CHARACTER_PICOS}, ("alpha", "beta")),
+    "test/speak-tokens": ("speech", _SPOKEN_TOKENS, ("openai",)),
+    "test/speak-eleven": ("speech", {"characters": CHARACTER_PICOS}, ("elevenlabs",)),
+    "test/speak-deep": ("speech", {"characters": CHARACTER_PICOS}, ("deepgram",)),
+    "test/speak-gemini": ("speech", _SPOKEN_TOKENS, ("gem",)),
     "test/image-unpriced": ("image", {"input_tokens": TEXT_PICOS, "output_tokens": TEXT_PICOS}, ("alpha",)),
 }
 
