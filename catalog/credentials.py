@@ -1,5 +1,6 @@
 """Providers' keys, sealed: set, replaced and removed by the operator. What is set takes effect at once, by a publication."""
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
 
@@ -29,14 +30,42 @@ class BadKey(ValueError):
 def seal_key(api_key: str) -> bytes:
     """Return ``api_key`` sealed under the current SECRET_KEY. Raises: BadKey."""
     text = api_key.strip()
+    if text.startswith("{"):
+        return Sealer(settings.SECRET_KEY).seal(_one_line(text))
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         msg = "a key must not be empty and has printable ASCII characters only"
         raise BadKey(msg)
     return Sealer(settings.SECRET_KEY).seal(text)
 
 
+def _one_line(account: str) -> str:
+    """Return a Google service account, as its key file has it, on one line. Raises: BadKey."""
+    try:
+        parsed = msgspec.json.decode(account)
+    except msgspec.MsgspecError as error:
+        msg = "a key that begins with { must be the JSON of a Google service account"
+        raise BadKey(msg) from error
+    missing = [name for name in ("client_email", "private_key", "token_uri") if not parsed.get(name)]
+    if missing:
+        msg = f"the service account lacks {', '.join(missing)}"
+        raise BadKey(msg)
+    return msgspec.json.encode(parsed).decode()
+
+
+def _check_form(provider: Provider, api_key: str) -> None:
+    """Refuse a key in a form that this provider's way of authentication does not have. Raises: BadKey."""
+    parts = api_key.strip().split(":", 2)
+    if provider.auth == "sigv4" and len(parts) > 1 and not all(parts):
+        msg = "the key must be a Bedrock API key, or ACCESS_KEY_ID:SECRET with :SESSION_TOKEN after it if it has one"
+        raise BadKey(msg)
+    if api_key.lstrip().startswith("{") and provider.auth != "oauth2":
+        msg = f"{provider.slug} takes no service account"
+        raise BadKey(msg)
+
+
 def store_key(*, provider: Provider, api_key: str, by: Actor) -> None:
     """Put ``api_key`` in the place of whatever keys the provider has. Call inside a transaction. Raises: BadKey."""
+    _check_form(provider, api_key)
     sealed = seal_key(api_key)
     ProviderCredential.objects.filter(provider=provider).delete()
     ProviderCredential.objects.create(provider=provider, sealed=sealed, created_by=audit.name_actor(by))

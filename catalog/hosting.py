@@ -20,11 +20,13 @@ _DIALECTS: Final[dict[str, Dialect]] = {
     "jina": "jina",
     "elevenlabs": "elevenlabs",
     "deepgram": "deepgram",
+    "bedrock": "bedrock",
+    "vertex": "vertex",
 }
 PROTOCOL_OF: Final[dict[Dialect, str]] = {dialect: protocol for protocol, dialect in _DIALECTS.items() if protocol != "azure-openai"}
-_AUTHS: Final = ("bearer", "x-api-key", "query-key", "api-key", "token", "xi-api-key", "none")
+_AUTHS: Final = ("bearer", "x-api-key", "query-key", "api-key", "token", "xi-api-key", "sigv4", "oauth2", "none")
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
-_FORMAT: Final = 4  # of snapshots; grows when one made from unchanged rows says more than before, so that it is published again
+_FORMAT: Final = 5  # of snapshots; grows when one made from unchanged rows says more than before, so that it is published again
 OWN: Final = "own"  # kind of the operator's own servers: never simulated
 
 
@@ -53,7 +55,8 @@ class Hosting(NamedTuple):
 
 def _fill(url: str, options: dict[str, str], environment: Environment) -> str:
     filled = url.replace("{local_model_url}", environment.local_model_url)
-    return _PLACEHOLDER.sub(lambda blank: options.get(blank[1], blank[0]), filled).rstrip("/")
+    filled = _PLACEHOLDER.sub(lambda blank: options.get(blank[1], blank[0]), filled)
+    return filled.replace("://global-aiplatform.", "://aiplatform.").rstrip("/")  # Google's hosts name every region but this one
 
 
 def _find_bar(provider: Provider, base_url: str) -> str:

@@ -9,7 +9,9 @@ from typing import Literal
 
 import msgspec
 
-Dialect = Literal["chat_completions", "messages", "gemini", "responses", "cohere", "voyage", "jina", "elevenlabs", "deepgram"]
+Dialect = Literal[
+    "chat_completions", "messages", "gemini", "responses", "cohere", "voyage", "jina", "elevenlabs", "deepgram", "bedrock", "vertex"
+]
 # How requests are shared among the credentials of a provider.
 Balancing = Literal["weighted", "least_busy", "lowest_latency", "headroom"]
 ModelType = Literal["chat", "embedding", "image", "speech", "transcription", "rerank", "moderation"]

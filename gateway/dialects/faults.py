@@ -61,6 +61,19 @@ _WORDS: dict[str, str] = {
     "timeout_error": "timeout",
     "deadline_exceeded": "timeout",
     "failed_precondition": "precondition_failed",
+    "throttlingexception": "rate_limit_exceeded",
+    "servicequotaexceededexception": "rate_limit_exceeded",
+    "accessdeniedexception": "permission_denied",
+    "unrecognizedclientexception": "authentication",
+    "expiredtokenexception": "authentication",
+    "invalidsignatureexception": "authentication",
+    "resourcenotfoundexception": "not_found",
+    "modelnotreadyexception": "provider_overloaded",
+    "serviceunavailableexception": "provider_overloaded",
+    "modeltimeoutexception": "timeout",
+    "modelstreamerrorexception": "provider_unavailable",
+    "modelerrorexception": "provider_unavailable",
+    "internalserverexception": "provider_unavailable",
     "invalid_image": "invalid_image",
     "image_parse_error": "invalid_image",
     "invalid_image_format": "unsupported_image_format",
@@ -101,7 +114,8 @@ _BY_STATUS: dict[int, str] = {
 _PROSE: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
-            r"(?i)context (length|window|size)|maximum context|prompt is too long|too many (input )?tokens|input token count.{0,40}exceeds"
+            r"(?i)context (length|window|size)|maximum context|(prompt|input) is too long|too many (input )?tokens"
+            r"|input token count.{0,40}exceeds"
         ),
         "context_length_exceeded",
     ),
@@ -143,9 +157,14 @@ def redact(text: str) -> str:
     return _SECRET.sub("[redacted]", short)[:_MESSAGE_MAX_CHARS]
 
 
-def fault_from_status(status: int, header: HeaderLookup, body: bytes) -> UpstreamFault:
-    """Read an error answer in any of the known shapes: OpenAI, Anthropic, Gemini, FastAPI, plain text, HTML, empty. Never fails."""
+def fault_from_status(status: int, header: HeaderLookup, body: bytes, *, code: str = "") -> UpstreamFault:
+    """Read an error answer in any of the known shapes: OpenAI, Anthropic, Gemini, FastAPI, plain text, HTML, empty. Never fails.
+
+    ``code`` is the provider's word where it is not in the body.
+    """
     error = _error_object(body)
+    if code:
+        error = {**error, "code": code}
     return make_fault(error, status=status, retry_after_s=_retry_after_s(header, error))
 
 

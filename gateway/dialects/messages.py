@@ -49,14 +49,14 @@ class MessagesDialect:
         if request.native_dialect == "messages":
             return _encode_native(request, endpoint, stream=stream, max_tokens=limit)
         body: Json = {"model": endpoint.provider_model_id, "max_tokens": limit}
-        system, messages = _translate_messages(source["messages"])
+        system, messages = translate_messages(source["messages"])
         if system:
             body["system"] = system
         body["messages"] = messages
         _put_tools(source, body, endpoint, dropped)
         _put_format(source, body, endpoint)
         _put_sampling(source, body, endpoint, dropped)
-        _put_thinking(resolve_thinking(source), body, endpoint, dropped, source)
+        put_thinking(resolve_thinking(source), body, endpoint, dropped, source)
         if request.user:
             body["metadata"] = {"user_id": hashed_user(request.user)}
         if source.get("cache_control"):
@@ -86,7 +86,7 @@ def _encode_native(request: ChatRequest, endpoint: EndpointSpec, *, stream: bool
     supported = endpoint.supported_parameters
     if asked is not None and supported and ("reasoning" not in supported or (asked == "adaptive") != _thinks_adaptively(endpoint)):
         del body["thinking"]
-        _put_thinking(resolve_thinking(request.body), body, endpoint, dropped, request.body)
+        put_thinking(resolve_thinking(request.body), body, endpoint, dropped, request.body)
     headers = {**_HEADERS, "anthropic-beta": request.beta} if request.beta else _HEADERS
     return UpstreamCall(path="/messages", body=_encode_json(body), headers=headers, dropped=tuple(dropped))
 
@@ -97,7 +97,7 @@ def _thinks_adaptively(endpoint: EndpointSpec) -> bool:
     return "reasoning_effort" in supported and "temperature" not in supported
 
 
-def _translate_messages(source: list[Json]) -> tuple[list[Json], list[Json]]:
+def translate_messages(source: list[Json]) -> tuple[list[Json], list[Json]]:
     """Return the system blocks and the turns, consecutive messages of one side merged into one turn.
 
     System messages before the conversation become the system prompt; later ones stay in their place as marked text of the user, so
@@ -307,7 +307,8 @@ def _put_sampling(source: Json, body: Json, endpoint: EndpointSpec, dropped: lis
         body["stop_sequences"] = usable
 
 
-def _put_thinking(thinking: Thinking, body: Json, endpoint: EndpointSpec, dropped: list[str], source: Json) -> None:
+def put_thinking(thinking: Thinking, body: Json, endpoint: EndpointSpec, dropped: list[str], source: Json) -> None:
+    """Put the wish about thinking into ``body``, which has max_tokens, as this model takes it; what cannot be is added to ``dropped``."""
     supported = endpoint.supported_parameters
     if supported and "reasoning" not in supported:
         dropped += [name for name in REASONING_FIELDS if source.get(name) is not None]

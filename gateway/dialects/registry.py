@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from catalog.types import EndpointSpec, ModelType, ProviderSpec
 from gateway.dialects.base import ChatRequest, InvalidRequest, UpstreamDialect
+from gateway.dialects.bedrock import BedrockDialect
 from gateway.dialects.chat_completions import ChatCompletionsDialect
 from gateway.dialects.embeddings import GeminiEmbeddings, OpenAiEmbeddings
 from gateway.dialects.gemini import GeminiDialect
@@ -24,6 +25,7 @@ _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
         "messages": MessagesDialect(),
         "gemini": _GEMINI,
         "responses": ResponsesDialect(),
+        "bedrock": BedrockDialect(),
     },
     "embedding": {
         "chat_completions": OpenAiEmbeddings(),

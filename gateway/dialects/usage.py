@@ -216,3 +216,22 @@ def usage_from_responses(report: Any) -> Usage | None:
         return None
     renamed = {_RESPONSES_NAMES.get(name, name): value for name, value in report.items()}
     return usage_from_chat(renamed)
+
+
+def usage_from_bedrock(report: Any) -> Usage | None:
+    """Read the ``usage`` of Bedrock's Converse, whose inputTokens exclude cache reads and writes. Returns None when there is no report."""
+    if not isinstance(report, dict) or not (_is_number(report.get("inputTokens")) or _is_number(report.get("outputTokens"))):
+        return None
+    details = report.get("cacheDetails")
+    written_1h = sum(
+        count(one.get("inputTokens"))
+        for one in (details if isinstance(details, list) else ())
+        if isinstance(one, dict) and one.get("ttl") == "1h"
+    )
+    return Usage(
+        input_tokens=count(report.get("inputTokens")),
+        cache_read_tokens=count(report.get("cacheReadInputTokens")),
+        cache_write_tokens=max(count(report.get("cacheWriteInputTokens")) - written_1h, 0),
+        cache_write_1h_tokens=written_1h,
+        output_tokens=count(report.get("outputTokens")),
+    )

@@ -1,5 +1,8 @@
 """How a provider wants to be shown our credential. Pure; no Django."""
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from catalog.types import ProviderSpec
 
 ANTHROPIC_VERSION = "2023-06-01"
@@ -8,6 +11,7 @@ _BEARER_HEADERS: dict[str, tuple[str, str]] = {
     # kind → (header, what stands before the secret)
     "bearer": ("authorization", "Bearer "),
     "oauth2": ("authorization", "Bearer "),
+    "sigv4": ("authorization", "Bearer "),  # a Bedrock API key; access keys are signed with
     "authorization-raw": ("authorization", ""),
     "token": ("authorization", "Token "),
     "key": ("authorization", "Key "),
@@ -20,6 +24,18 @@ _BEARER_HEADERS: dict[str, tuple[str, str]] = {
 }
 
 
+class Signer(Protocol):
+    """Authenticates a call that is ready to go; what it says depends on the call, or on the time."""
+
+    def headers(self, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        """Return the headers that authenticate exactly this call. Raises: NotReady when it cannot now."""
+        ...
+
+
+class NotReady(Exception):
+    """We hold no valid token at the moment; another endpoint should be tried."""
+
+
 class UnknownAuth(Exception):
     """The catalog names a kind of authentication that this gateway cannot do."""
 
@@ -30,7 +46,7 @@ def auth_headers(provider: ProviderSpec, secret: str) -> dict[str, str]:
     Raises: UnknownAuth.
     """
     headers = {"anthropic-version": ANTHROPIC_VERSION} if provider.dialect == "messages" else {}
-    if provider.auth == "none" or not secret:
+    if provider.auth == "none" or not secret or needs_signer(provider, secret):
         return headers
     try:
         name, prefix = _BEARER_HEADERS[provider.auth]
@@ -39,3 +55,10 @@ def auth_headers(provider: ProviderSpec, secret: str) -> dict[str, str]:
         raise UnknownAuth(msg) from error
     headers[name] = prefix + secret
     return headers
+
+
+def needs_signer(provider: ProviderSpec, secret: str) -> bool:
+    """Whether ``secret`` is no token to be shown but something to sign with or to get tokens for."""
+    if provider.auth == "sigv4":
+        return ":" in secret  # ACCESS_KEY_ID:SECRET[:SESSION_TOKEN]; a Bedrock API key has none
+    return provider.auth == "oauth2" and secret.startswith("{")  # a service account; anything else is a token

@@ -7,7 +7,7 @@ import msgspec
 from gateway.dialects.base import InvalidRequest, UpstreamDialect, UpstreamFault
 from gateway.dialects.registry import choose_dialect
 from gateway.providers.addresses import address_of
-from gateway.providers.auth import auth_headers
+from gateway.providers.auth import NotReady, auth_headers
 from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError, ProviderFailed
 from gateway.relay.generation import Generation
@@ -37,7 +37,7 @@ class Call(msgspec.Struct, frozen=True):
 def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> Call:
     """Return what is sent to the candidate, in its dialect and with that credential.
 
-    Raises: InvalidRequest for what the dialect cannot express.
+    Raises: InvalidRequest for what the dialect cannot express, UpstreamDown when nothing authenticates us there now.
     """
     spec, host = candidate.host.spec, candidate.host
     plan, request = generation.plan, generation.request
@@ -53,6 +53,11 @@ def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> C
     )
     headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, secret), **host.headers}
     url = address_of(spec, host.base_url, path=call.path, query=call.query, model=candidate.endpoint.provider_model_id)
+    if (signer := host.signers.get(secret)) is not None:
+        try:
+            headers |= signer.headers(url, headers, call.body)
+        except NotReady as error:
+            raise UpstreamDown("connect", str(error), sent=False) from error
     return Call(dialect, url, headers, call.body, host.is_public_only)
 
 

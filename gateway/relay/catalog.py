@@ -1,5 +1,6 @@
 """The published catalog as the data plane uses it: a snapshot, opened credentials, and lists made once so that no request makes them."""
 
+import logging
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,11 +14,14 @@ from catalog.pricing import blended_picos, is_priced
 from catalog.switch_reader import SwitchedOff
 from catalog.types import CallerPrice, CredentialSettings, EndpointSpec, ModelSpec, ModelType, ProviderSpec, Snapshot
 from gateway.dialects.registry import find_dialect
+from gateway.providers.auth import Signer, UnknownAuth, needs_signer
+from gateway.providers.signers import make_signer
 from gateway.providers.table import lacks_for, standing_headers
 from gateway.relay.config import RelayConfig
 from gateway.relay.families import latest_aliases
 
 _DRAWING_DIALECTS = frozenset({"gemini"})  # in which a model of pictures can be asked for a chat
+_log = logging.getLogger(__name__)
 # What stands in a provider's own address between its name and the paths of its dialect; the simulator tells formats apart by it.
 _SIMULATED_VERSIONS = {"gemini": "v1beta", "cohere": "v2", "voyage": "voyage/v1"}
 _SORTING_SUFFIXES = ("nitro", "floor", "exacto")
@@ -46,6 +50,7 @@ class Host:
     simulated: bool
     credentials: tuple[Credential, ...] = ()  # all of them, where there is something to balance
     headers: dict[str, str] = field(default_factory=dict)  # for every call, beside those that authenticate
+    signers: dict[str, Signer] = field(default_factory=dict)  # by credential, where it is none to be shown
 
     def can_answer(self, kind: ModelType) -> bool:
         """Whether there is a dialect in which it can be asked for models of this type."""
@@ -105,7 +110,13 @@ def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | Non
     headers = standing_headers(spec)
     if spec.sealed_headers:
         headers |= msgspec.json.decode(sealer.open_sealed(spec.sealed_headers), type=dict[str, str])
-    return Host(spec, spec.base_url.rstrip("/"), credential, simulated=False, credentials=balanced, headers=headers)
+    try:
+        secrets = {credential, *(one.secret for one in balanced)}
+        signers = {secret: make_signer(spec, secret) for secret in secrets if needs_signer(spec, secret)}
+    except (UnknownAuth, ValueError):  # one bad credential must not keep the rest of the catalog from being served
+        _log.exception("provider %s is left out: its credential cannot be used", spec.slug)
+        return None
+    return Host(spec, spec.base_url.rstrip("/"), credential, simulated=False, credentials=balanced, headers=headers, signers=signers)
 
 
 def _balanced(spec: ProviderSpec, secrets: list[str]) -> tuple[Credential, ...]:

@@ -4,7 +4,7 @@ Follows the WHATWG event-stream grammar: lines end in LF, CR or CRLF, comments a
 a byte order mark may lead. ``id`` and ``retry`` are of no use here and are ignored.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 EVENT_MAX_BYTES = 32 * 1024 * 1024  # a picture in base64 fits
 DONE_DATA = b"[DONE]"
@@ -14,7 +14,11 @@ KEEPALIVE = b": TOLLWAY PROCESSING\n\n"
 _BOM = b"\xef\xbb\xbf"
 
 
-class SseTooLarge(Exception):
+class MalformedStream(Exception):
+    """The bytes of a stream are not what its framing allows; nothing after them can be trusted."""
+
+
+class SseTooLarge(MalformedStream):
     """One event grew beyond the bound; the stream cannot be trusted any further."""
 
 
@@ -23,6 +27,18 @@ class SseEvent(NamedTuple):
 
     event: str
     data: bytes
+
+
+class Frames(Protocol):
+    """What takes the bytes of a stream apart into events, whatever its framing."""
+
+    def feed(self, piece: bytes) -> list[SseEvent]:
+        """Return the events that ``piece`` completes. Raises: MalformedStream."""
+        ...
+
+    def finish(self) -> list[SseEvent]:
+        """Return the event that the end of the stream completes, if any."""
+        ...
 
 
 class SseDecoder:

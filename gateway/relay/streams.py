@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from catalog.types import Usage
-from gateway.dialects.base import InvalidRequest, Json, StreamDecoder, UpstreamFault
+from gateway.dialects.base import InvalidRequest, Json, StreamDecoder, UpstreamDialect, UpstreamFault
 from gateway.dialects.client import StreamEncoder
 from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_call
 from gateway.relay.catalog import Candidate
@@ -24,7 +24,7 @@ from gateway.relay.hold import Cashier
 from gateway.relay.outcomes import StreamedCalls
 from gateway.relay.presence import work_while_present
 from gateway.relay.settlement import Bill, Settler, estimate_usage, partial_usage, probable_nanos
-from gateway.relay.sse import SseDecoder, SseTooLarge
+from gateway.relay.sse import Frames, MalformedStream, SseDecoder
 from gateway.relay.tries import Attempt, Dispatcher
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
@@ -128,7 +128,7 @@ class StreamRelay:
                 attempt.headers = upstream.headers
                 if upstream.status != _OK:
                     return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())
-                decoder, parser = call.dialect.new_stream_decoder(), SseDecoder()
+                decoder, parser = call.dialect.new_stream_decoder(), new_frames(call.dialect)
                 chunks = await self._first_chunks(upstream, decoder, parser, name, until_s)
                 if decoder.fault is not None:
                     return decoder.fault
@@ -144,7 +144,7 @@ class StreamRelay:
 
     @staticmethod
     async def _first_chunks(
-        upstream: UpstreamStream, decoder: StreamDecoder, parser: SseDecoder, name: str, until_s: float
+        upstream: UpstreamStream, decoder: StreamDecoder, parser: Frames, name: str, until_s: float
     ) -> list[dict[str, Any]]:
         """Wait for the first chunk, until a monotonic moment.
 
@@ -165,7 +165,7 @@ class StreamRelay:
         generation: Generation,
         attempt: Attempt,
         exchange: Exchange,
-        source: tuple[UpstreamStream, StreamDecoder, SseDecoder],
+        source: tuple[UpstreamStream, StreamDecoder, Frames],
         chunks: list[dict[str, Any]],
     ) -> None:
         upstream, decoder, parser = source
@@ -272,7 +272,14 @@ def candidate_limit(generation: Generation) -> int:
     return endpoint.max_output_tokens or endpoint.context_length
 
 
-def _decode(parser: SseDecoder, decoder: StreamDecoder, piece: bytes | None, name: str) -> list[dict[str, Any]]:
+def new_frames(dialect: UpstreamDialect) -> Frames:
+    """Return what takes a stream of ``dialect`` apart: events of text, unless it has a framing of its own."""
+    make = getattr(dialect, "new_frames", SseDecoder)
+    frames: Frames = make()
+    return frames
+
+
+def _decode(parser: Frames, decoder: StreamDecoder, piece: bytes | None, name: str) -> list[dict[str, Any]]:
     """Return the chunks that ``piece`` completes; None is the end, which may complete one more.
 
     Raises: BrokenStream when the bytes are not what the dialect allows.
@@ -281,7 +288,7 @@ def _decode(parser: SseDecoder, decoder: StreamDecoder, piece: bytes | None, nam
         chunks: list[dict[str, Any]] = []
         for event in parser.finish() if piece is None else parser.feed(piece):
             chunks.extend(decoder.decode(event))
-    except (msgspec.DecodeError, SseTooLarge, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, MalformedStream, UnicodeDecodeError) as error:
         raise BrokenStream(fault_from_down(UpstreamDown("network", "sent a malformed event", sent=True), name)) from error
     return chunks
 

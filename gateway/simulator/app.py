@@ -2,7 +2,8 @@
 
 Paths may begin with ``/p/<provider>``, which sets pace and the words of the answer:
 POST …/chat/completions, …/responses and …/embeddings (OpenAI), …/messages (Anthropic), …/rerank (Jina; Cohere below v2, Voyage below
-voyage/v1), …/models/{model}:generateContent, :streamGenerateContent and :batchEmbedContents (Gemini);
+voyage/v1), …/models/{model}:generateContent, :streamGenerateContent and :batchEmbedContents (Gemini),
+…/model/{model}/converse and /converse-stream (Bedrock);
 GET …/models, /healthz, /stats. Every answer says ``x-tollway-simulated: 1``. What it can be told to do wrong: ``directives``.
 """
 
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from gateway.simulator.anthropic_wire import AnthropicWire
+from gateway.simulator.bedrock_wire import BedrockWire
 from gateway.simulator.delivery import ClientGone, Delivery, Receive, Send, Stats
 from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, find_in_text, parse_directives
 from gateway.simulator.embeddings_wire import GeminiEmbeddingsWire, OpenAiEmbeddingsWire
@@ -34,11 +36,12 @@ _PATH = re.compile(r"^(?:/p/(?P<slug>[A-Za-z0-9._-]+))?(?P<rest>/.*)$")
 _GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent|batchEmbedContents)$")
 # The credential is last: a key that is rate limited is one of those that a provider has.
 _CONTROL_HEADERS = frozenset({b"x-simulate", b"authorization", b"x-api-key", b"x-goog-api-key"})
+_BEDROCK = re.compile(r"/model/(?P<model>[^/]+)/converse(?P<stream>-stream)?$")
 _MARK = (b"x-tollway-simulated", b"1")
 _JSON_HEADERS = [(b"content-type", b"application/json"), _MARK]
 _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"), _MARK]
 _OPENAI, _ANTHROPIC, _GOOGLE = OpenAiWire(), AnthropicWire(), GeminiWire()
-_RESPONSES = ResponsesWire(_OPENAI)
+_RESPONSES, _AWS = ResponsesWire(_OPENAI), BedrockWire()
 _OPENAI_EMBEDDINGS, _GOOGLE_EMBEDDINGS = OpenAiEmbeddingsWire(_OPENAI), GeminiEmbeddingsWire(_GOOGLE)
 _IMAGES = ImagesWire(_OPENAI)
 # What a path ends with → the wire format; the first that fits.
@@ -123,6 +126,7 @@ class Simulator:
         if status != 200:  # noqa: PLR2004 -- OK
             wait_s = directives.get("retry_after", 1 if status in _IMPATIENT_STATUSES else None)
             retry = [(b"retry-after", str(wait_s).encode())] if wait_s is not None else []
+            retry += wire.error_headers(status) if isinstance(wire, BedrockWire) else []
             await delivery.whole(status, [*_JSON_HEADERS, *retry], encode_json(wire.error(status, f"Simulated failure {status}.")))
             return
         if request.make is not None:
@@ -130,9 +134,11 @@ class Simulator:
         else:
             reply = make_reply(request, slug=slug, directives=directives, cache=self._cache)
         if request.stream:
-            await delivery.stream(
-                _STREAM_HEADERS, wire.frames(reply, request, directives=directives), wire.error_frame("Simulated error in the stream.")
-            )
+            frames, error_frame = wire.frames(reply, request, directives=directives), wire.error_frame("Simulated error in the stream.")
+            if isinstance(wire, BedrockWire):
+                await delivery.stream([(b"content-type", wire.content_type), _MARK], frames, error_frame, pack=wire.pack)
+            else:
+                await delivery.stream(_STREAM_HEADERS, frames, error_frame)
             return
         profile = profile_of(slug)
         tokens = reply.usage.output_tokens + reply.usage.reasoning_tokens
@@ -173,6 +179,8 @@ def _route(path: str) -> tuple[Wire | None, str, bool]:
     for ending, wire in _ENDINGS:
         if path.endswith(ending):
             return wire, "", False
+    if match := _BEDROCK.search(path):
+        return _AWS, match["model"], match["stream"] is not None
     match = _GEMINI.search(path)
     if match and match["method"] == "batchEmbedContents":
         return _GOOGLE_EMBEDDINGS, match["model"], False

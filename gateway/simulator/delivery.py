@@ -42,6 +42,7 @@ class Delivery:
         self._directives, self._profile, self._stats = directives, profile, stats
         self._gone: asyncio.Task[None] | None = None
         self._owed_s = 0.0
+        self._pack: Callable[[Frame], bytes] = self._as_text
 
     async def wait(self, seconds: float) -> None:
         """Sleep. Raises: ClientGone as soon as the client leaves."""
@@ -73,8 +74,16 @@ class Delivery:
         if len(sent) == len(body):
             await self._send({"type": "http.response.body", "body": b""})
 
-    async def stream(self, headers: list[tuple[bytes, bytes]], frames: Iterator[Frame], error_frame: Frame) -> None:
-        """Send events at the provider's pace, with what the directives break."""
+    async def stream(
+        self,
+        headers: list[tuple[bytes, bytes]],
+        frames: Iterator[Frame],
+        error_frame: Frame,
+        *,
+        pack: Callable[[Frame], bytes] | None = None,
+    ) -> None:
+        """Send events at the provider's pace, with what the directives break; ``pack`` writes them where they are not events of text."""
+        self._pack = pack or self._as_text
         directives = self._directives
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         first = directives.get("first_token_ms", self._profile.first_token_ms)
@@ -102,12 +111,15 @@ class Delivery:
             await self.wait(owed)
 
     async def _event(self, frame: Frame) -> None:
-        end = b"\r\n" if "crlf" in self._directives else b"\n"
-        name = b"event: " + frame.event.encode() + end if frame.event else b""
         self._stats.chunks += 1
-        for piece in self._pieces(name + b"data: " + frame.data + end + end):
+        for piece in self._pieces(self._pack(frame)):
             await self._send({"type": "http.response.body", "body": piece, "more_body": True})
             await self._pause_drip()
+
+    def _as_text(self, frame: Frame) -> bytes:
+        end = b"\r\n" if "crlf" in self._directives else b"\n"
+        name = b"event: " + frame.event.encode() + end if frame.event else b""
+        return name + b"data: " + frame.data + end + end
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         if "drip" not in self._directives:

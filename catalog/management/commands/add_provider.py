@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Add it and say how it is reached."""
-        api_key = sys.stdin.readline() if options["api_key"] == "-" else options["api_key"]
+        api_key = sys.stdin.read() if options["api_key"] == "-" else options["api_key"]
         try:
             provider, hosting = own_providers.add_provider(
                 name=options["name"],

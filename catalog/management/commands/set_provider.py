@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Set it and say how the provider is reached now."""
-        api_key = sys.stdin.readline() if options["api_key"] == "-" else options["api_key"]
+        api_key = sys.stdin.read() if options["api_key"] == "-" else options["api_key"]
         try:
             hosting = credentials.set_provider(
                 slug=options["slug"],

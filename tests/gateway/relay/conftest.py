@@ -37,7 +37,13 @@ from tests.gateway.relay.recorder import Recorder
 
 PROMPT_PICOS, COMPLETION_PICOS = 2_500_000, 10_000_000  # $2.50 and $10 per million tokens
 EMBED_PICOS = 20_000  # $0.02 per million tokens
-UPSTREAM_NAMES = {"test/azure-gpt": "gpt-4o", "test/azure-gpt-5-pro": "gpt-5-pro", "test/azure-claude": "claude-opus-5"}
+UPSTREAM_NAMES = {
+    "test/bedrock": "eu.anthropic.claude-sonnet-4-5-v1:0",
+    "test/bedrock-key": "us.amazon.nova-2-lite-v1:0",
+    "test/azure-gpt": "gpt-4o",
+    "test/azure-gpt-5-pro": "gpt-5-pro",
+    "test/azure-claude": "claude-opus-5",
+}
 
 
 class ServerThread:
@@ -97,6 +103,8 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "twins": ("chat_completions", f"{simulator_url}/p/twins/v1"),
         "modest": ("chat_completions", f"{simulator_url}/p/modest/v1"),
         "openrouter": ("chat_completions", f"{simulator_url}/p/openrouter/api/v1"),
+        "amazon-bedrock": ("bedrock", f"{simulator_url}/p/amazon-bedrock"),
+        "bedrock-key": ("bedrock", f"{simulator_url}/p/bedrock-key"),
         "azure": ("chat_completions", f"{simulator_url}/p/azure/openai"),
         "azure-v1": ("chat_completions", f"{simulator_url}/p/azure-v1/openai/v1"),
         "house-litellm": ("chat_completions", f"{simulator_url}/p/house-litellm"),
@@ -113,6 +121,12 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
     reached = {
         "openrouter": {"is_last_resort": True, "auth": "bearer", "sealed_credentials": (sealer.seal("sk-or-test"),)},
         "house-litellm": {"like": "litellm"},
+        "amazon-bedrock": {
+            "auth": "sigv4",
+            "sealed_credentials": (sealer.seal("AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY:session"),),
+            "options": {"region": "eu-central-1"},
+        },
+        "bedrock-key": {"auth": "sigv4", "sealed_credentials": (sealer.seal("ABSKexample"),)},
         "azure": {
             "auth": "api-key",
             "sealed_credentials": (sealer.seal("azure-key"),),
@@ -146,6 +160,8 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "test/rescued": {"dead": paid, "openrouter": dear},
         "test/spared": {"alpha": dear, "openrouter": paid},
         "test/openrouter": {"openrouter": paid},
+        "test/bedrock": {"amazon-bedrock": paid},
+        "test/bedrock-key": {"bedrock-key": paid},
         "test/azure-gpt": {"azure": paid},
         "test/azure-gpt-5-pro": {"azure": paid},
         "test/azure-claude": {"azure": paid},
