@@ -13,11 +13,11 @@ import msgspec
 from catalog.types import EndpointSpec, ProviderSpec
 from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequest, Json, StreamDecoder, UpstreamCall, UpstreamFault
 from gateway.dialects.bedrock_answers import BedrockStreamDecoder, decode_bedrock_answer
-from gateway.dialects.bedrock_frames import BedrockFrames
 from gateway.dialects.faults import fault_from_status
 from gateway.dialects.messages import put_thinking, translate_messages
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
 from gateway.dialects.reasoning import nearest_effort, resolve_thinking
+from gateway.relay.sse import Frames
 
 _encode_json = msgspec.json.Encoder().encode
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}
@@ -79,8 +79,10 @@ class BedrockDialect:
         """Return a decoder for one stream."""
         return BedrockStreamDecoder()
 
-    def new_frames(self) -> BedrockFrames:
+    def new_frames(self) -> Frames:
         """Return what takes the bytes of one stream apart."""
+        from gateway.dialects.bedrock_frames import BedrockFrames  # noqa: PLC0415 -- loads botocore, where a stream comes
+
         return BedrockFrames()
 
     def decode_error(self, status: int, header: HeaderLookup, body: bytes) -> UpstreamFault:

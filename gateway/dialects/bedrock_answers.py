@@ -8,12 +8,13 @@ import msgspec
 
 from gateway.dialects.assembly import Assembler
 from gateway.dialects.base import Answer, BadAnswer, Json, StreamDecoder
-from gateway.dialects.bedrock_frames import EXCEPTION
 from gateway.dialects.faults import make_fault, malformed
 from gateway.dialects.signed_thoughts import REASONING_FORMAT
 from gateway.dialects.tool_deltas import arguments_text, new_call_id
 from gateway.dialects.usage import usage_from_bedrock
 from gateway.relay.sse import SseEvent
+
+EXCEPTION = "exception:"  # stands before the name of an event that is an error
 
 _decode_json = msgspec.json.Decoder().decode
 _FINISH: dict[str, str] = {

@@ -2,9 +2,8 @@
 
 from botocore.eventstream import EventStreamBuffer, ParserError
 
+from gateway.dialects.bedrock_answers import EXCEPTION
 from gateway.relay.sse import MalformedStream, SseEvent
-
-EXCEPTION = "exception:"  # stands before the name of an event that is an error
 
 
 class BedrockFrames:

@@ -28,8 +28,8 @@ def test_no_credential_sends_none():
 
 def test_an_unknown_kind_is_an_error_that_names_it_and_not_the_secret():
     with pytest.raises(UnknownAuth) as caught:
-        auth_headers(provider(auth="sigv4"), "secret")
-    assert "sigv4" in str(caught.value)
+        auth_headers(provider(auth="hmac"), "secret")
+    assert "hmac" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
