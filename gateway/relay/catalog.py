@@ -49,8 +49,8 @@ class Host:
     credential: str
     simulated: bool
     credentials: tuple[Credential, ...] = ()  # all of them, where there is something to balance
-    headers: dict[str, str] = field(default_factory=dict)  # for every call, beside those that authenticate
-    signers: dict[str, Signer] = field(default_factory=dict)  # by credential, where it is none to be shown
+    headers: dict[str, str] = field(default_factory=dict, repr=False)  # for every call, beside those that authenticate
+    signers: dict[str, Signer] = field(default_factory=dict, repr=False)  # by credential, where it is none to be shown
 
     def can_answer(self, kind: ModelType) -> bool:
         """Whether there is a dialect in which it can be asked for models of this type."""

@@ -50,7 +50,7 @@ class BedrockWire:
             prompt.add_json({name: value for name, value in spec.items() if name != "strict"})
             tools.append((str(spec.get("name")), (spec.get("inputSchema") or {}).get("json") or {"type": "object"}))
         _read_blocks(body.get("system"), prompt)
-        last_user, blocks = "", []
+        last_user, blocks = "", list[Json]()
         for message in messages:
             prompt.start_message()
             blocks = message.get("content") or []
