@@ -5,6 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from billing.purchases.fees import fee_text
+
 THEME_COOKIE = "tollway_theme"
 THEMES = ("light", "dark")
 
@@ -19,5 +21,6 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "has_local_model": bool(settings.LOCAL_MODEL_URL),
         "organization": getattr(request, "organization", None),
         "public_url": settings.PUBLIC_URL,
+        "purchase_fee": fee_text(),
         "theme": theme if theme in THEMES else "",
     }

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from billing.money import NANOS_PER_CENT, NotAnAmount, nanos_from_usd
+from billing.money import NANOS_PER_CENT, NotAnAmount, nanos_from_usd, usd_text
 
 _BASIS_POINTS = 10_000
 
@@ -48,6 +48,13 @@ def quote(credit_cents: int) -> Quote:
         raise BadAmount(msg)
     share = (credit_cents * settings.PURCHASE_FEE_BASIS_POINTS + _BASIS_POINTS // 2) // _BASIS_POINTS
     return Quote(credit_cents, max(share, settings.PURCHASE_FEE_MIN_CENTS))
+
+
+def fee_text() -> str:
+    """Return the fee as the operator set it, such as '5.5 %, at least $0.80'; '' when there is none."""
+    basis_points, least = settings.PURCHASE_FEE_BASIS_POINTS, settings.PURCHASE_FEE_MIN_CENTS
+    share = f"{usd_text(basis_points * NANOS_PER_CENT)} %" if basis_points else ""
+    return f"{share}, at least {dollars(least)}" if share and least else share or (dollars(least) if least else "")
 
 
 def read_cents(text: str) -> int:

@@ -135,8 +135,6 @@ def _buy_context(request: OrganizationRequest, *, amount: str) -> dict[str, Any]
             if low <= cents <= high
         ],
         "bounds": (low, high),
-        "fee_percent": usd_text(settings.PURCHASE_FEE_BASIS_POINTS * 10_000_000),
-        "fee_min_cents": settings.PURCHASE_FEE_MIN_CENTS,
         "has_tax": settings.STRIPE_AUTOMATIC_TAX,
         "has_codes": settings.STRIPE_PROMOTION_CODES,
         "is_simulated": is_simulated(),

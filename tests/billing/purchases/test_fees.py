@@ -49,3 +49,13 @@ def test_anything_finer_than_a_cent_and_anything_else_is_refused(text):
 @pytest.mark.parametrize(("cents", "text"), [(500, "$5"), (100_050, "$1,000.50"), (-1_205, "−$12.05"), (0, "$0")])
 def test_cents_are_written_as_people_read_them(cents, text):
     assert fees.dollars(cents) == text
+
+
+@pytest.mark.parametrize(
+    ("basis_points", "least_cents", "text"),
+    [(550, 80, "5.5 %, at least $0.80"), (1_000, 0, "10 %"), (0, 80, "$0.80"), (1, 100, "0.01 %, at least $1"), (0, 0, "")],
+)
+def test_the_fee_is_told_in_words(settings, basis_points, least_cents, text):
+    settings.PURCHASE_FEE_BASIS_POINTS, settings.PURCHASE_FEE_MIN_CENTS = basis_points, least_cents
+
+    assert fees.fee_text() == text
