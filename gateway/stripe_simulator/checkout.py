@@ -23,6 +23,10 @@ def create(account: Account, fields: Object, *, page_url: str) -> Object:
     session |= {"mode": mode, "customer": customer, "metadata": fields.get("metadata") or {}, "url": f"{page_url}/c/pay/{session['id']}"}
     if "expires_at" in fields:
         session["expires_at"] = whole(fields, "expires_at")
+    if options := fields.get("saved_payment_method_options"):
+        session["saved_payment_method_options"] = {
+            "allow_redisplay_filters": options.get("allow_redisplay_filters"), "payment_method_remove": None, "payment_method_save": None,
+        }  # fmt: skip
     session["allow_promotion_codes"] = is_true(fields, "allow_promotion_codes") or None
     if mode == "payment":
         session["simulated_lines"] = [_line(line) for line in fields.get("line_items") or []]
@@ -95,6 +99,9 @@ def complete(account: Account, session: Object, form: dict[str, str]) -> Object:
         session["payment_status"] = "no_payment_required"
     elif form.get("method") == "bank":
         _await_transfer(account, session)
+    elif saved := next((card for card in saved_cards(account, session) if card["id"] == form.get("method")), None):
+        account.pay(_intent(account, session), saved, off_session=False, authenticated=bool(form.get("authenticated")))
+        session["payment_status"] = "paid"
     else:
         _pay(account, session, read_number(form.get("card", "")), name=name, email=email, authenticated=bool(form.get("authenticated")))
     address = {**objects.NO_ADDRESS, "country": form.get("country") or "US", "postal_code": form.get("postal_code") or None}
@@ -106,6 +113,17 @@ def complete(account: Account, session: Object, form: dict[str, str]) -> Object:
     account.store.put(session)
     account.tell("checkout.session.completed", session)
     return session
+
+
+def saved_cards(account: Account, session: Object) -> list[Object]:
+    """Return the cards that the session's customer may pay with at a click, newest first."""
+    shown = session["saved_payment_method_options"] or {}
+    filters = shown.get("allow_redisplay_filters") or ["always"]
+    return [
+        method
+        for method in account.store.newest("payment_method")
+        if session["customer"] and method["customer"] == session["customer"] and method["allow_redisplay"] in filters
+    ]
 
 
 def arrive(account: Account, session: Object, *, succeeded: bool) -> Object:
@@ -166,6 +184,8 @@ def _pay(account: Account, session: Object, number: str, *, name: str | None, em
     intent = _intent(account, session)
     saves = intent["setup_future_usage"] is not None
     method = account.save_card(number, customer=session["customer"] if saves else None, name=name, email=email)
+    method["allow_redisplay"] = "limited"  # it was saved for later charges; the customer has not said that it may be shown everywhere
+    account.store.put(method)
     account.pay(intent, method, off_session=False, authenticated=authenticated)
     session["payment_status"] = "paid"
 

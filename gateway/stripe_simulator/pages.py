@@ -85,14 +85,19 @@ def _show_checkout(account: Account, session: Object, *, error: str = "", form: 
         error=f'<p class="error" role="alert">{escape(error)}</p>' if error else "",
         lines="" if is_setup else _lines(session),
         code=_code_form(session) if session["allow_promotion_codes"] else "",
-        bank="" if is_setup else _BANK,
+        bank="" if is_setup else _methods(account, session, chosen=given.get("method", "")),
         raw_names=("error", "lines", "code", "bank"),
     )
 
 
-_BANK = """<fieldset><legend>Pay with</legend>
-<label class="choice"><input type="radio" name="method" value="card" checked> Card</label>
-<label class="choice"><input type="radio" name="method" value="bank"> Bank transfer, which arrives later</label></fieldset>"""
+def _methods(account: Account, session: Object, *, chosen: str) -> str:
+    saved = checkout.saved_cards(account, session)
+    choices = [(one["id"], f"{one['card']['brand'].title()} ending in {one['card']['last4']}") for one in saved]
+    choices += [("card", "New card" if saved else "Card"), ("bank", "Bank transfer, which arrives later")]
+    checked = chosen if chosen in dict(choices) else choices[0][0]
+    radio = '<label class="choice"><input type="radio" name="method" value="{}"{}> {}</label>'
+    rows = "".join(radio.format(escape(value), " checked" * (value == checked), escape(label)) for value, label in choices)
+    return f"<fieldset><legend>Pay with</legend>{rows}</fieldset>"
 
 
 def _lines(session: Object) -> str:
@@ -131,7 +136,9 @@ def _press(account: Account, session: Object, form: dict[str, str]) -> Answer:
     except ApiError as error:
         if error.body["error"].get("code") == "authentication_required" and not form.get("authenticated"):
             return _page(
-                "authenticate", 200, id=session["id"], card=form.get("card", ""), name=form.get("name", ""), email=form.get("email", "")
+                "authenticate",
+                200,
+                **{"id": session["id"]} | {name: form.get(name, "") for name in ("card", "name", "email", "method")},
             )
         return _show_checkout(account, session, error=str(error), form=form, status=error.status)
     return _redirect((session["success_url"] or "/").replace("{CHECKOUT_SESSION_ID}", session["id"]))
