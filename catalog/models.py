@@ -57,6 +57,8 @@ class Provider(CatalogRow):
     options = models.JSONField(default=dict, blank=True, help_text="Fill {placeholders} of the base URL; region, project, api_version, ….")
     sealed_headers = models.BinaryField(null=True, blank=True, help_text="Headers for every call, as sealed JSON; some are secret.")
     is_last_resort = models.BooleanField(default=False, help_text="Tried only after all that are not.")
+    balancing = models.CharField(max_length=14, default="weighted", help_text="How its keys share requests: types.Balancing.")
+    cooldown_s = models.PositiveSmallIntegerField(default=5, help_text="Rest of a key after a rate limit that does not say how long.")
     hq = models.CharField(max_length=2, blank=True, default="", help_text="Country code of the headquarters.")
     docs_url = models.CharField(max_length=300, blank=True, default="")
     status_page_url = models.CharField(max_length=300, blank=True, default="")
@@ -326,12 +328,22 @@ class ProviderCredential(models.Model):
     """A provider's key, sealed (accounts/secrets.py). Never shown, never logged; replaced, not edited."""
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="credentials")
+    name = models.CharField(max_length=40, default="main", help_text="What the operator calls it; unique per provider.")
     sealed = models.BinaryField()
+    weight = models.PositiveSmallIntegerField(default=1, help_text="Its share of the requests, beside the provider's other keys.")
+    rpm_limit = models.PositiveIntegerField(default=0, help_text="Requests a minute at one endpoint; 0 is no limit.")
+    tpm_limit = models.PositiveIntegerField(default=0, help_text="Tokens a minute at one endpoint; 0 is no limit.")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=254, help_text="E-mail, or 'system' for a command.")
 
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["provider", "name"], name="catalog_credential_name"),
+            models.CheckConstraint(condition=Q(weight__gt=0), name="catalog_credential_weight"),
+        ]
+
     def __str__(self) -> str:
-        return f"credential {self.pk} of provider {self.provider_id}"
+        return f"credential {self.name} of provider {self.provider_id}"
 
 
 class CatalogLoad(models.Model):

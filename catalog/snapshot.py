@@ -16,7 +16,7 @@ from catalog.caller_prices import Books, PriceInForce
 from catalog.hosting import Environment, Hosting, host_provider
 from catalog.models import Endpoint, Model, PriceVersion, Provider, ProviderCredential
 from catalog.pricing import blended_picos, is_priced
-from catalog.types import CallerPrice, EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
+from catalog.types import CallerPrice, CredentialSettings, EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
 
 FREE_SUFFIX: Final = ":free"
 _EFFORTS: Final = ("max", "xhigh", "high", "medium", "low", "minimal", "none")
@@ -36,6 +36,7 @@ class Rows(NamedTuple):
     endpoints: tuple[Endpoint, ...]
     prices: Mapping[int, PriceInForce]
     sealed: Mapping[int, tuple[bytes, ...]]  # by provider id, newest first
+    credential_settings: Mapping[int, tuple[CredentialSettings, ...]]  # in the same order
     hosting: Mapping[int, Hosting]  # by provider id
     books: Books = Books()
 
@@ -70,8 +71,11 @@ def read_rows(*, at: dt.datetime, environment: Environment) -> Rows:
     """Read the catalog as it stands at ``at``: rows that are neither withdrawn nor switched off, and the prices then in force."""
     providers = tuple(Provider.objects.order_by("slug"))
     sealed: dict[int, tuple[bytes, ...]] = {}
-    for provider_id, secret in ProviderCredential.objects.order_by("provider_id", "-id").values_list("provider_id", "sealed"):
-        sealed[provider_id] = (*sealed.get(provider_id, ()), bytes(secret))
+    settings_of: dict[int, tuple[CredentialSettings, ...]] = {}
+    for one in ProviderCredential.objects.order_by("provider_id", "-id"):
+        sealed[one.provider_id] = (*sealed.get(one.provider_id, ()), bytes(one.sealed))
+        share = CredentialSettings(name=one.name, weight=one.weight, rpm_limit=one.rpm_limit, tpm_limit=one.tpm_limit)
+        settings_of[one.provider_id] = (*settings_of.get(one.provider_id, ()), share)
     current = {"enabled": True, "withdrawn_at": None}
     return Rows(
         providers=providers,
@@ -80,6 +84,7 @@ def read_rows(*, at: dt.datetime, environment: Environment) -> Rows:
         endpoints=tuple(Endpoint.objects.filter(**current).defer("source").prefetch_related("model", "provider").order_by("slug")),
         prices=_read_prices(at),
         sealed=sealed,
+        credential_settings=settings_of,
         hosting={one.pk: host_provider(one, sealed=sealed.get(one.pk, ()), environment=environment) for one in providers},
     )
 
@@ -90,7 +95,7 @@ def is_sold(endpoint: Endpoint, prices: Mapping[int, PriceInForce]) -> bool:
     return price is not None and is_priced(price.price, endpoint.model.type) and is_priced(price.cost, endpoint.model.type)
 
 
-def _provider_spec(row: Provider, hosting: Hosting, sealed: tuple[bytes, ...]) -> ProviderSpec:
+def _provider_spec(row: Provider, hosting: Hosting, sealed: tuple[bytes, ...], settings_of: tuple[CredentialSettings, ...]) -> ProviderSpec:
     return ProviderSpec(
         slug=row.slug,
         name=row.name,
@@ -99,6 +104,9 @@ def _provider_spec(row: Provider, hosting: Hosting, sealed: tuple[bytes, ...]) -
         auth=row.auth,
         mode=hosting.mode,
         sealed_credentials=sealed if hosting.mode == "live" else (),
+        credential_settings=settings_of if hosting.mode == "live" else (),
+        balancing=row.balancing,  # type: ignore[arg-type]
+        cooldown_s=row.cooldown_s,
         allow_private_address=row.allow_private_address,
         like=row.like,
         options=row.options,
@@ -200,7 +208,10 @@ def build_snapshot(rows: Rows, *, version: int, published_at: dt.datetime) -> Sn
         published_at=published_at,
         models=models,
         endpoints=endpoints,
-        providers={one.slug: _provider_spec(one, rows.hosting[one.pk], rows.sealed.get(one.pk, ())) for one in rows.providers},
+        providers={
+            one.slug: _provider_spec(one, rows.hosting[one.pk], rows.sealed.get(one.pk, ()), rows.credential_settings.get(one.pk, ()))
+            for one in rows.providers
+        },
         aliases={alias: target for alias, target in aliases.items() if alias not in models},
         price_books={name: _encode_book(book, rows.endpoints) for name, book in rows.books.prices.items()},
         book_of=tuple(sorted(rows.books.of_organization.items())),
