@@ -17,6 +17,8 @@ Action = Literal[
     "preset.changed",
     "policy.saved",
     "policy.changed",
+    "auto_topup.changed",
+    "balance_alerts.changed",
     "provider.added",
     "provider.updated",
     "markup.created",

@@ -89,6 +89,7 @@ class Purchase(models.Model):
     discount_cents = models.BigIntegerField(default=0, help_text="Taken off by a promotion code.")
     tax_cents = models.BigIntegerField(default=0, help_text="Added by Stripe.")
     refunded_cents = models.BigIntegerField(default=0, help_text="Credit taken back by refunds, those on their way included.")
+    card = models.CharField(max_length=64, blank=True, default="", help_text="pm_… that an auto top-up charges.")
     session = models.CharField(max_length=100, unique=True, null=True, blank=True, help_text="cs_…")
     payment_intent = models.CharField(max_length=64, unique=True, null=True, blank=True, help_text="pi_…")
     charge = models.CharField(max_length=64, blank=True, default="", help_text="ch_…")

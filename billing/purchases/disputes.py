@@ -49,7 +49,7 @@ def lift_freeze(*, organization: Organization, by: User) -> None:
 
 
 def _apply(purchase: Purchase, told: DisputeState) -> Dispute:
-    locked = Purchase.objects.select_for_update().select_related("organization").get(pk=purchase.pk)
+    locked = Purchase.objects.select_for_update(of=("self",)).select_related("organization").get(pk=purchase.pk)
     organization = locked.organization
     postings.lock_organization(organization)
     dispute, is_new = Dispute.objects.get_or_create(

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from billing.models import PaymentProfile, Purchase, PurchaseKind, PurchaseState
-from billing.purchases import notices, postings, profiles, stripe_api
+from billing.purchases import auto_failures, notices, postings, profiles, stripe_api
 from billing.purchases.postings import Parts
 from billing.purchases.shapes import BilledTo, CheckoutSession, Payment
 from billing.signals import credit_changed
@@ -145,8 +145,9 @@ def _note_unpaid(purchase: Purchase, payment: Payment) -> Purchase:
         case "canceled":
             return _set_unpaid(purchase, PurchaseState.FAILED, "The payment was cancelled.")
         case "requires_payment_method" | "requires_action" if purchase.kind == PurchaseKind.AUTO:
-            state = PurchaseState.NEEDS_ACTION if payment.wants_owner else PurchaseState.DECLINED
-            return _set_unpaid(purchase, state, payment.failure)
+            if not payment.failure and not payment.wants_owner:
+                return purchase  # made, and not tried yet
+            return auto_failures.note(purchase, wants_owner=payment.wants_owner, message=payment.failure)
         case "requires_payment_method":
             return _set_unpaid(purchase, PurchaseState.FAILED, payment.failure or "The payment did not arrive.")
         case _:
@@ -175,7 +176,7 @@ def _credit(
     organization = purchase.organization
     profile = profiles.ensure_profile(organization)
     with transaction.atomic():
-        locked = Purchase.objects.select_for_update().select_related("organization").get(pk=purchase.pk)
+        locked = Purchase.objects.select_for_update(of=("self",)).select_related("organization").get(pk=purchase.pk)
         postings.lock_organization(organization)
         if payment is not None and payment.line is not None:
             postings.post_stripe_fee(payment.line)
@@ -195,6 +196,8 @@ def _credit(
             by=None,
         )
         _mark_paid(locked, payment=payment, parts=parts, billed_to=profiles.billed_to(profile, billed))
+        if locked.kind == PurchaseKind.AUTO:
+            auto_failures.clear(profile)
         notices.write(organization=organization, kind="receipt", key=str(locked.pk), context=_receipt_context(locked))
         transaction.on_commit(lambda: credit_changed.send_robust(sender=Purchase, organization_id=organization.pk))
     if payment is not None and payment.saves_card and payment.card is not None:

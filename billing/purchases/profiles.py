@@ -6,7 +6,7 @@ from accounts import permissions
 from accounts.audit import Actor
 from accounts.models import Organization, User
 from billing.models import PaymentProfile
-from billing.purchases import stripe_api
+from billing.purchases import auto_failures, stripe_api
 from billing.purchases.shapes import BilledTo, SavedCard
 
 DETAIL_MAX = {"company_name": 200, "address": 400, "country": 2, "tax_id": 50, "billing_email": 254}
@@ -78,6 +78,8 @@ def keep_card(*, profile: PaymentProfile, card: SavedCard | None) -> None:
         else dict.fromkeys(("payment_method", "card_brand", "card_last4", "card_expires"), "")
     )
     PaymentProfile.objects.filter(pk=profile.pk).update(**fields)
+    if card is not None and card.id != profile.payment_method:
+        auto_failures.resume(profile)
 
 
 def refresh_card(*, stripe_customer: str) -> None:

@@ -156,7 +156,7 @@ def _take_credit(
 ) -> tuple[Refund, bool]:
     """Take the credit and return (refund, True), or (refund, False) when this very refund was asked for before."""
     with transaction.atomic():
-        locked = Purchase.objects.select_for_update().select_related("organization").get(pk=purchase.pk)
+        locked = Purchase.objects.select_for_update(of=("self",)).select_related("organization").get(pk=purchase.pk)
         postings.lock_organization(locked.organization)
         if (known := Refund.objects.filter(pk=refund_id, purchase=locked).first()) is not None:
             return known, False
@@ -233,7 +233,7 @@ def _mark_succeeded(refund: Refund) -> None:
 
 def _give_back(refund: Refund, *, failure: str) -> None:
     with transaction.atomic():
-        locked = Refund.objects.select_for_update().select_related("purchase__organization").get(pk=refund.pk)
+        locked = Refund.objects.select_for_update(of=("self",)).select_related("purchase__organization").get(pk=refund.pk)
         if locked.state == RefundState.FAILED:
             return
         organization = locked.purchase.organization
@@ -248,7 +248,7 @@ def _give_back(refund: Refund, *, failure: str) -> None:
 def _adopt(purchase: Purchase, *, stripe_refund: str, total_cents: int) -> Refund:
     """Take a refund that somebody made at Stripe into the books: credit first, then our fee, tax by its share."""
     with transaction.atomic():
-        locked = Purchase.objects.select_for_update().select_related("organization").get(pk=purchase.pk)
+        locked = Purchase.objects.select_for_update(of=("self",)).select_related("organization").get(pk=purchase.pk)
         postings.lock_organization(locked.organization)
         known = Refund.objects.filter(stripe_refund=stripe_refund).first()
         if known is not None:

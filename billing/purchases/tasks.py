@@ -8,7 +8,8 @@ from celery import shared_task
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
-from billing.purchases import fulfilment, inbox, notices, refunds, stripe_api
+from accounts.models import Organization
+from billing.purchases import auto_topups, fulfilment, inbox, notices, refunds, stripe_api, watch
 
 # One short attempt: a web request must not wait for a broker that is away, and kombu would try for ever.
 _ONE_ATTEMPT: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0, "socket_connect_timeout": 0.5}
@@ -54,7 +55,19 @@ def catch_up() -> int:
 @shared_task  # type: ignore[untyped-decorator]
 def sweep_purchases() -> int:
     """Ask Stripe about what is unsettled."""
-    return fulfilment.sweep() + refunds.sweep() if stripe_api.is_configured() else 0
+    return fulfilment.sweep() + refunds.sweep() + auto_topups.sweep() if stripe_api.is_configured() else 0
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def watch_balance(organization_id: int) -> None:
+    """Warn and top up one organization as its balance demands."""
+    watch.look(Organization.objects.get(pk=organization_id))
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def watch_balances() -> int:
+    """The same for everybody who wants it."""
+    return watch.sweep()
 
 
 @shared_task  # type: ignore[untyped-decorator]

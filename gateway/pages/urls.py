@@ -2,7 +2,20 @@
 
 from django.urls import path, re_path
 
-from gateway.pages import billing_details, credit, dashboard, health, keys, landing, purchases, receipts, requests, site, statements
+from gateway.pages import (
+    automatic,
+    billing_details,
+    credit,
+    dashboard,
+    health,
+    keys,
+    landing,
+    purchases,
+    receipts,
+    requests,
+    site,
+    statements,
+)
 
 urlpatterns = [
     path("", landing.show_landing, name="landing"),
@@ -23,6 +36,9 @@ urlpatterns = [
     path("credits/balance", credit.credits_balance, name="credits_balance"),
     path("credits/quote", credit.show_quote, name="credits_quote"),
     path("credits/buy", credit.buy, name="buy_credit"),
+    path("credits/automatic", automatic.show_automatic, name="automatic"),
+    path("credits/automatic/topup", automatic.save_topup, name="save_topup"),
+    path("credits/automatic/warnings", automatic.save_alerts, name="save_alerts"),
     path("credits/details", billing_details.edit_details, name="billing_details"),
     path("credits/portal", billing_details.open_portal, name="billing_portal"),
     path("credits/card", billing_details.save_card, name="save_card"),

@@ -10,8 +10,9 @@ from accounts import organizations
 from accounts.models import Organization, User
 from billing import live
 from billing.books import rebuild
-from billing.models import Purchase
-from billing.purchases import checkout, inbox
+from billing.models import Notice, PaymentProfile, Purchase
+from billing.purchases import auto_settings, checkout, inbox, profiles, stripe_api
+from tests.billing import plane
 from tests.factories.people import UserFactory
 from tests.fakes.stripe import FakeStripe, signed
 from tests.fakes.stripe.fixture import stripe, stripe_server
@@ -76,3 +77,23 @@ def buy(stripe: FakeStripe, begin: Callable[..., Purchase], deliver: Callable[..
         return purchase
 
     return complete
+
+
+@pytest.fixture
+def topped(stripe, organization, buyer, buy):
+    """Return what buys $20 with a card that is saved, and switches auto top-up on: below $5, for $10, at most $30 a month."""
+
+    def make(card="4242 4242 4242 4242", **settings):
+        profiles.ensure_customer(organization=organization, email=buyer.email)
+        buy(2_000, saves_card=True)
+        profile = PaymentProfile.objects.get(organization=organization)
+        if card != "4242 4242 4242 4242":
+            method = stripe.account.save_card(card.replace(" ", ""), customer=profile.stripe_customer)
+            profiles.keep_card(profile=profile, card=stripe_api.SavedCard(method["id"], "visa", card[-4:], "12/2030"))
+        chosen = {"enabled": True, "threshold_nanos": 5_000_000_000, "amount_cents": 1_000, "monthly_cap_cents": 3_000}
+        auto_settings.change_topup(organization=organization, by=buyer, **(chosen | settings))
+        plane.put_key(organization.shard)
+        Notice.objects.all().delete()
+        return PaymentProfile.objects.get(organization=organization)
+
+    return make
