@@ -135,6 +135,11 @@ class Purchase(models.Model):
         return self.credit_cents + self.fee_cents - self.discount_cents + self.tax_cents
 
     @property
+    def is_simulated(self) -> bool:
+        """Whether no real money was paid: at the simulation, or with Stripe's test keys."""
+        return bool(settings.STRIPE_API_URL) or (self.session or "").startswith("cs_test_")
+
+    @property
     def receipt_number(self) -> str:
         """The number as it stands on the receipt, '' before it is paid."""
         return "" if self.number is None else f"{settings.RECEIPT_PREFIX}{self.number:06d}"

@@ -252,4 +252,5 @@ def _receipt_context(purchase: Purchase) -> dict[str, object]:
         "credit_cents": purchase.credit_cents,
         "total_cents": purchase.total_cents,
         "is_auto": purchase.kind == PurchaseKind.AUTO,
+        "is_simulated": purchase.is_simulated,
     }

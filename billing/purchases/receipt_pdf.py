@@ -16,7 +16,6 @@ from billing.typesetting import BAD, INK, LINE, SOFT, plain_style, register_font
 
 _MARGIN: Final = 22 * mm
 _PADDING: Final = 6  # points, of reportlab's frame
-_TEST_SESSION: Final = "cs_test_"
 
 
 class NotPaid(Exception):
@@ -65,18 +64,13 @@ def _head(purchase: Purchase, width: float) -> list[Flowable]:
 
 def _banners(purchase: Purchase) -> list[str]:
     words = []
-    if is_simulated(purchase):
+    if purchase.is_simulated:
         words.append("Simulation: no money was paid. This is not a tax document.")
     if purchase.refunded_cents:
         words.append("Refunded" if purchase.refunded_cents >= purchase.credit_cents else "Partly refunded")
     if any(dispute.status == "lost" for dispute in purchase.disputes.all()):
         words.append("Charged back by the cardholder's bank")
     return words
-
-
-def is_simulated(purchase: Purchase) -> bool:
-    """Tell whether no real money was paid: at the simulation, or with Stripe's test keys."""
-    return bool(settings.STRIPE_API_URL) or (purchase.session or "").startswith(_TEST_SESSION)
 
 
 def _parties(purchase: Purchase, width: float) -> list[Flowable]:

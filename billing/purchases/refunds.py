@@ -226,7 +226,11 @@ def _mark_succeeded(refund: Refund) -> None:
         moved = Refund.objects.filter(pk=refund.pk, state=RefundState.ASKED).update(state=RefundState.SUCCEEDED, updated_at=timezone.now())
         if moved:
             organization = refund.purchase.organization
-            context = {"total_cents": refund.total_cents, "number": refund.purchase.receipt_number}
+            context = {
+                "total_cents": refund.total_cents,
+                "number": refund.purchase.receipt_number,
+                "is_simulated": refund.purchase.is_simulated,
+            }
             notices.write(organization=organization, kind="refunded", key=str(refund.pk), context=context)
             transaction.on_commit(lambda: credit_changed.send_robust(sender=Refund, organization_id=organization.pk))
 

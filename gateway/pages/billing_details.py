@@ -17,7 +17,7 @@ from accounts.permissions import NotPermitted
 from billing.purchases import checkout, profiles, queries
 from billing.purchases.checkout import PurchasesFrozen
 from billing.purchases.profiles import DETAIL_MAX, BadDetails
-from gateway.pages.purchases import STRIPE_SAYS_NO, explain, may_buy
+from gateway.pages.purchases import STRIPE_SAYS_NO, address_of, explain, may_buy
 
 
 class DetailsForm(forms.Form):
@@ -81,7 +81,7 @@ def edit_details(request: OrganizationRequest) -> HttpResponse:
 @organization_required
 def open_portal(request: OrganizationRequest) -> HttpResponse:
     """Go to Stripe's customer portal."""
-    back = request.build_absolute_uri(reverse("card_return"))
+    back = address_of(request, reverse("card_return"))
     return _at_stripe(request, lambda: checkout.open_portal(organization=request.organization, by=request.user, return_url=back))
 
 
@@ -90,7 +90,7 @@ def open_portal(request: OrganizationRequest) -> HttpResponse:
 @organization_required
 def save_card(request: OrganizationRequest) -> HttpResponse:
     """Go to a page of Stripe that saves a card and takes nothing."""
-    back = request.build_absolute_uri(reverse("card_return"))
+    back = address_of(request, reverse("card_return"))
     return _at_stripe(
         request,
         lambda: checkout.begin_card_setup(organization=request.organization, by=request.user, success_url=back, cancel_url=back),

@@ -18,7 +18,7 @@ from billing.purchases import attempts, checkout, fees, queries, stripe_api
 from billing.purchases.attempts import StaleAttempt
 from billing.purchases.checkout import AlreadyBegun, PurchasesFrozen
 from billing.purchases.fees import BadAmount, Quote
-from gateway.pages.purchases import BAD_FORM, STRIPE_SAYS_NO, explain, is_simulated, may_buy, purchase_rows
+from gateway.pages.purchases import BAD_FORM, STRIPE_SAYS_NO, address_of, explain, is_simulated, may_buy, purchase_rows
 
 _PRESETS_CENTS: Final = (1_000, 2_500, 5_000, 10_000, 50_000)
 _FIRST_AMOUNT: Final = "25"
@@ -76,8 +76,8 @@ def buy(request: OrganizationRequest) -> HttpResponse:
             organization=request.organization,
             by=request.user,
             credit_cents=credit_cents,
-            success_url=request.build_absolute_uri(f"{reverse('purchases')}/") + "{PURCHASE}",
-            cancel_url=request.build_absolute_uri(f"{reverse('credits')}?amount={usd_text(quote.credit_nanos)}"),
+            success_url=address_of(request, f"{reverse('purchases')}/{{PURCHASE}}"),
+            cancel_url=address_of(request, f"{reverse('credits')}?amount={usd_text(quote.credit_nanos)}"),
             saves_card=request.POST.get("saves_card") == "on",
             attempt=attempts.read_attempt(request.POST.get("attempt", ""), organization=request.organization, purpose="buy"),
         )

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import messages
@@ -53,6 +54,12 @@ class PurchaseRow(NamedTuple):
 def may_buy(request: OrganizationRequest) -> bool:
     """Tell whether to show what only buyers may do; every write asks again."""
     return permissions.may(by=request.user, organization=request.organization, action="credit.buy")
+
+
+def address_of(request: OrganizationRequest, path: str) -> str:
+    """Return where Stripe sends the customer back to: the host that they came by, because their session lives there."""
+    is_public = request.get_host() == urlsplit(settings.PUBLIC_URL).netloc
+    return f"{settings.PUBLIC_URL if is_public else f'{request.scheme}://{request.get_host()}'}{path}"
 
 
 def is_simulated() -> bool:

@@ -4,17 +4,19 @@ import datetime as dt
 import re
 import uuid
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
-from django.core import signing
+from django.core import mail, signing
 from django.test import Client
 from django.utils import timezone
+from pypdf import PdfReader
 
 from accounts.models import Organization, User
 from billing.books import transfers
-from billing.models import PaymentProfile, Purchase, Refund, Transfer
-from billing.purchases import disputes, fulfilment
+from billing.models import Notice, PaymentProfile, Purchase, Refund, Transfer
+from billing.purchases import disputes, fulfilment, notices
 from tests.factories.people import MembershipFactory
 from tests.fakes.stripe import FakeStripe
 from tests.fakes.stripe.fixture import stripe, stripe_server
@@ -81,6 +83,40 @@ def test_the_page_that_checkout_returns_to_credits_at_once(browser: Client, stri
     assert "<strong>Paid.</strong>" in page
     assert "hx-trigger" not in page.partition("<main")[2]
     assert browser.get("/credits").context["composition"].bought_nanos == 20_000_000_000
+
+
+def test_the_link_in_the_receipt_mail_downloads_the_receipt(browser: Client, purchase: Purchase, settings: Any) -> None:
+    Notice.objects.update(created_at=timezone.now() - dt.timedelta(minutes=1))
+    notices.send_waiting()
+    link = re.search(r"The receipt as PDF: (\S+)", mail.outbox[0].body)[1]  # type: ignore[index]
+    assert link.startswith(settings.PUBLIC_URL)
+
+    answer = browser.get(link.removeprefix(settings.PUBLIC_URL))
+
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/pdf")
+    assert answer["Content-Disposition"] == 'attachment; filename="tw-000001.pdf"'
+    assert "no-store" in answer["Cache-Control"]
+    assert "TW-000001" in PdfReader(BytesIO(answer.content)).pages[0].extract_text()
+    assert "in a simulation" in mail.outbox[0].body
+
+
+def test_what_is_not_paid_has_no_receipt(browser: Client, stripe: FakeStripe) -> None:
+    browser.post("/credits/buy", _form(browser))
+
+    assert browser.get(f"/credits/purchases/{Purchase.objects.get().pk}/receipt.pdf").status_code == 404
+
+
+def test_customers_come_back_to_the_host_they_came_by(browser: Client, stripe: FakeStripe, settings: Any) -> None:
+    settings.PUBLIC_URL, settings.ALLOWED_HOSTS = "https://tollway.example", ["*"]
+
+    for host in ("tollway.example", "lab.local:8000"):
+        browser.post("/credits/portal", headers={"Host": host})
+
+    sessions = stripe.account.store.newest("billing_portal.session")
+    assert [one["return_url"] for one in sessions] == [
+        "http://lab.local:8000/credits/card/return",
+        "https://tollway.example/credits/card/return",
+    ]
 
 
 def test_a_waiting_page_asks_again_and_stripe_hears_of_it_every_two_seconds_at_most(browser: Client, stripe: FakeStripe) -> None:
