@@ -100,6 +100,7 @@ _BY_STATUS: dict[int, str] = {
     424: "provider_unavailable",
     425: "provider_overloaded",
     429: "rate_limit_exceeded",
+    498: "content_policy_violation",  # Cohere's own
     499: "timeout",
     500: "provider_unavailable",
     501: "provider_unavailable",

@@ -7,6 +7,7 @@ from catalog.types import EndpointSpec, ModelType, ProviderSpec
 from gateway.dialects.base import ChatRequest, InvalidRequest, UpstreamDialect
 from gateway.dialects.bedrock import BedrockDialect
 from gateway.dialects.chat_completions import ChatCompletionsDialect
+from gateway.dialects.cohere import CohereDialect
 from gateway.dialects.embeddings import GeminiEmbeddings, OpenAiEmbeddings
 from gateway.dialects.gemini import GeminiDialect
 from gateway.dialects.gemini_images import GeminiImages
@@ -16,8 +17,10 @@ from gateway.dialects.rerank import CohereRerank, JinaRerank, VoyageRerank
 from gateway.dialects.responses import ResponsesDialect
 from gateway.dialects.speech import DeepgramSpeech, ElevenLabsSpeech, GeminiSpeech, OpenAiSpeech
 from gateway.dialects.transcriptions import ChatTranscriptions, DeepgramTranscriptions, ElevenLabsTranscriptions, OpenAiTranscriptions
+from gateway.dialects.vertex import make_vertex_dialects
 from gateway.providers.table import quirks_for
 
+_VERTEX = make_vertex_dialects()
 _GEMINI = GeminiDialect()
 _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
     "chat": {
@@ -26,6 +29,8 @@ _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
         "gemini": _GEMINI,
         "responses": ResponsesDialect(),
         "bedrock": BedrockDialect(),
+        "cohere": CohereDialect(),
+        "vertex": _VERTEX[""],
     },
     "embedding": {
         "chat_completions": OpenAiEmbeddings(),
@@ -86,6 +91,8 @@ def choose_dialect(request: ChatRequest, endpoint: EndpointSpec, provider: Provi
         patterns = (quirks.responses_only, quirks.responses if request.native_dialect == "responses" else "")
         if any(pattern and _is_among(pattern, endpoint) for pattern in patterns):
             return _DIALECTS["chat"]["responses"]
+    if request.kind == "chat" and provider.dialect == "vertex":
+        return next(dialect for start, dialect in _VERTEX.items() if endpoint.provider_model_id.startswith(start))
     return dialect_for(provider.dialect, request.kind, simulated=simulated)
 
 

@@ -235,3 +235,12 @@ def usage_from_bedrock(report: Any) -> Usage | None:
         cache_write_1h_tokens=written_1h,
         output_tokens=count(report.get("outputTokens")),
     )
+
+
+def usage_from_cohere(report: Any) -> Usage | None:
+    """Read the ``usage`` of Cohere's chat: what it bills, else what it read and wrote. Returns None when there is no report."""
+    for name in ("billed_units", "tokens"):
+        counts = _details(report, name) if isinstance(report, dict) else {}
+        if _is_number(counts.get("input_tokens")) or _is_number(counts.get("output_tokens")):
+            return Usage(input_tokens=count(counts.get("input_tokens")), output_tokens=count(counts.get("output_tokens")))
+    return None

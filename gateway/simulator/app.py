@@ -3,7 +3,8 @@
 Paths may begin with ``/p/<provider>``, which sets pace and the words of the answer:
 POST …/chat/completions, …/responses and …/embeddings (OpenAI), …/messages (Anthropic), …/rerank (Jina; Cohere below v2, Voyage below
 voyage/v1), …/models/{model}:generateContent, :streamGenerateContent and :batchEmbedContents (Gemini),
-…/model/{model}/converse and /converse-stream (Bedrock);
+…/model/{model}/converse and /converse-stream (Bedrock), …/publishers/{publisher}/models/{model}:rawPredict and
+:streamRawPredict (Claude and Mistral on Vertex);
 GET …/models, /healthz, /stats. Every answer says ``x-tollway-simulated: 1``. What it can be told to do wrong: ``directives``.
 """
 
@@ -15,6 +16,7 @@ import msgspec
 
 from gateway.simulator.anthropic_wire import AnthropicWire
 from gateway.simulator.bedrock_wire import BedrockWire
+from gateway.simulator.cohere_wire import CohereWire
 from gateway.simulator.delivery import ClientGone, Delivery, Receive, Send, Stats
 from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, find_in_text, parse_directives
 from gateway.simulator.embeddings_wire import GeminiEmbeddingsWire, OpenAiEmbeddingsWire
@@ -36,6 +38,7 @@ _PATH = re.compile(r"^(?:/p/(?P<slug>[A-Za-z0-9._-]+))?(?P<rest>/.*)$")
 _GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent|batchEmbedContents)$")
 # The credential is last: a key that is rate limited is one of those that a provider has.
 _CONTROL_HEADERS = frozenset({b"x-simulate", b"authorization", b"x-api-key", b"x-goog-api-key"})
+_RAW = re.compile(r"/publishers/(?P<publisher>anthropic|mistralai)/models/(?P<model>[^/]+):(?P<method>rawPredict|streamRawPredict)$")
 _BEDROCK = re.compile(r"/model/(?P<model>[^/]+)/converse(?P<stream>-stream)?$")
 _MARK = (b"x-tollway-simulated", b"1")
 _JSON_HEADERS = [(b"content-type", b"application/json"), _MARK]
@@ -47,6 +50,7 @@ _IMAGES = ImagesWire(_OPENAI)
 # What a path ends with → the wire format; the first that fits.
 _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/chat/completions", _OPENAI),
+    ("/v2/chat", CohereWire(_OPENAI)),
     ("/responses", _RESPONSES),
     ("/messages", _ANTHROPIC),
     ("/v2/rerank", CohereRerankWire(_OPENAI)),
@@ -181,6 +185,8 @@ def _route(path: str) -> tuple[Wire | None, str, bool]:
             return wire, "", False
     if match := _BEDROCK.search(path):
         return _AWS, match["model"], match["stream"] is not None
+    if match := _RAW.search(path):
+        return _ANTHROPIC if match["publisher"] == "anthropic" else _OPENAI, match["model"], match["method"] == "streamRawPredict"
     match = _GEMINI.search(path)
     if match and match["method"] == "batchEmbedContents":
         return _GOOGLE_EMBEDDINGS, match["model"], False

@@ -13,12 +13,14 @@ _WORDS = [
     "type", "index", "delta", "choices", "content", "text", "usage", "error", "message", "candidates", "parts", "tool_calls", "function",
     "finish_reason", "finishReason", "id", "name", "arguments", "args", "content_block", "partial_json", "functionCall", "usageMetadata",
     "input_tokens", "prompt_tokens", "completion_tokens", "promptTokenCount", "reasoning", "reasoning_content", "stop_reason", "thinking",
+    "tool_plan", "billed_units", "tokens",
     "start", "toolUse", "toolUseId", "contentBlockIndex", "reasoningContent", "stopReason", "inputTokens", "location", "web", "url",
     "response", "item", "output", "summary", "encrypted_content", "summary_index", "output_index", "call_id", "status", "annotation",
     "groundingMetadata", "promptFeedback", "blockReason", "input", "model", "citation", "signature", "iterations", "images", "inlineData",
 ]  # fmt: skip
 _BEDROCK = ["messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata", "exception:x"]
-_NAMES = ["", "error", "message_delta", *_BEDROCK]
+_COHERE = ["message-start", "content-delta", "tool-plan-delta", "tool-call-start", "tool-call-delta", "message-end"]
+_NAMES = ["", "error", "message_delta", *_BEDROCK, *_COHERE]
 _VALUES = [
     "content_block_start", "content_block_delta", "content_block_stop", "message_start", "message_delta", "message_stop", "text_delta",
     "response.created", "response.output_item.added", "response.output_item.done", "response.output_text.delta", "response.completed",
@@ -34,7 +36,7 @@ _EVENTS = st.lists(
     st.tuples(st.sampled_from(_NAMES), _JSON.map(msgspec.json.encode) | st.binary(max_size=12)),
     max_size=6,
 )
-DIALECTS = ["chat_completions", "messages", "gemini", "responses", "bedrock"]
+DIALECTS = ["chat_completions", "messages", "gemini", "responses", "bedrock", "cohere"]
 
 
 @pytest.mark.parametrize("name", DIALECTS)

@@ -33,11 +33,16 @@ from gateway.relay.plane import DataPlane
 from gateway.server import DirectProtocol
 from tests.factories.people import OrganizationFactory, UserFactory
 from tests.gateway.relay import units
+from tests.gateway.relay.google_accounts import service_account_for
 from tests.gateway.relay.recorder import Recorder
 
 PROMPT_PICOS, COMPLETION_PICOS = 2_500_000, 10_000_000  # $2.50 and $10 per million tokens
 EMBED_PICOS = 20_000  # $0.02 per million tokens
 UPSTREAM_NAMES = {
+    "test/vertex-gemini": "gemini-3.5-flash",
+    "test/vertex-claude": "claude-opus-4-5@20251101",
+    "test/vertex-mistral": "mistral-large@2407",
+    "test/vertex-llama": "meta/llama-4-scout-17b-16e-instruct-maas",
     "test/bedrock": "eu.anthropic.claude-sonnet-4-5-v1:0",
     "test/bedrock-key": "us.amazon.nova-2-lite-v1:0",
     "test/azure-gpt": "gpt-4o",
@@ -103,6 +108,8 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "twins": ("chat_completions", f"{simulator_url}/p/twins/v1"),
         "modest": ("chat_completions", f"{simulator_url}/p/modest/v1"),
         "openrouter": ("chat_completions", f"{simulator_url}/p/openrouter/api/v1"),
+        "cora": ("cohere", f"{simulator_url}/p/cora/v2"),
+        "google-vertex": ("vertex", f"{simulator_url}/p/google-vertex/v1/projects/p/locations/europe-west4"),
         "amazon-bedrock": ("bedrock", f"{simulator_url}/p/amazon-bedrock"),
         "bedrock-key": ("bedrock", f"{simulator_url}/p/bedrock-key"),
         "azure": ("chat_completions", f"{simulator_url}/p/azure/openai"),
@@ -121,6 +128,7 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
     reached = {
         "openrouter": {"is_last_resort": True, "auth": "bearer", "sealed_credentials": (sealer.seal("sk-or-test"),)},
         "house-litellm": {"like": "litellm"},
+        "google-vertex": {"auth": "oauth2", "sealed_credentials": (sealer.seal(service_account_for(f"{simulator_url}/token")),)},
         "amazon-bedrock": {
             "auth": "sigv4",
             "sealed_credentials": (sealer.seal("AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY:session"),),
@@ -160,6 +168,11 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "test/rescued": {"dead": paid, "openrouter": dear},
         "test/spared": {"alpha": dear, "openrouter": paid},
         "test/openrouter": {"openrouter": paid},
+        "test/cohere": {"cora": paid},
+        "test/vertex-gemini": {"google-vertex": paid},
+        "test/vertex-claude": {"google-vertex": paid},
+        "test/vertex-mistral": {"google-vertex": paid},
+        "test/vertex-llama": {"google-vertex": paid},
         "test/bedrock": {"amazon-bedrock": paid},
         "test/bedrock-key": {"bedrock-key": paid},
         "test/azure-gpt": {"azure": paid},

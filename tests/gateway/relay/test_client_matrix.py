@@ -5,7 +5,7 @@ import pytest
 
 from tests.gateway.relay.conftest import COMPLETION_PICOS, PROMPT_PICOS, cost_nanos
 
-MODELS = ["test/chat", "test/claude", "test/gemini", "test/responses", "test/bedrock"]
+MODELS = ["test/chat", "test/claude", "test/gemini", "test/responses", "test/bedrock", "test/vertex-claude", "test/cohere"]
 QUESTION = "Say hello to the road, and to the hills."
 SCHEMA = {"type": "object", "properties": {"at": {"type": "string"}}}
 CHAT_TOOL = {"type": "function", "function": {"name": "look", "parameters": SCHEMA}}
