@@ -58,7 +58,7 @@ class _Request(transport.Request):
             with httpx.Client(trust_env=False, timeout=timeout or _TIMEOUT_S) as client:
                 return _Response(client.request(method, url, content=body, headers=headers))
         except httpx.HTTPError as error:
-            raise exceptions.TransportError(type(error).__name__) from error
+            raise exceptions.TransportError(type(error).__name__) from error  # type: ignore[no-untyped-call]
 
 
 class GoogleTokens:
@@ -66,7 +66,8 @@ class GoogleTokens:
 
     def __init__(self, account: str) -> None:
         try:
-            self._credentials = service_account.Credentials.from_service_account_info(msgspec.json.decode(account), scopes=_SCOPES)
+            make = service_account.Credentials.from_service_account_info
+            self._credentials = make(msgspec.json.decode(account), scopes=_SCOPES)  # type: ignore[no-untyped-call]
         except (ValueError, msgspec.MsgspecError, exceptions.GoogleAuthError) as error:
             msg = f"the service account cannot be used ({type(error).__name__})"
             raise BadServiceAccount(msg) from error

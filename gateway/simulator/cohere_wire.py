@@ -62,8 +62,8 @@ class CohereWire:
             opening = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
             yield _frame("tool-call-start", {"index": number, "delta": {"message": {"tool_calls": opening}}})
             for start in range(0, len(call.arguments), 12):
-                piece = {"function": {"arguments": call.arguments[start : start + 12]}}
-                yield _frame("tool-call-delta", {"index": number, "delta": {"message": {"tool_calls": piece}}}, 3)
+                arguments = {"function": {"arguments": call.arguments[start : start + 12]}}
+                yield _frame("tool-call-delta", {"index": number, "delta": {"message": {"tool_calls": arguments}}}, 3)
             yield _frame("tool-call-end", {"index": number})
         ending: Json = {"finish_reason": _FINISH.get(choice.finish or "", "COMPLETE")}
         if "missing_usage" not in directives:

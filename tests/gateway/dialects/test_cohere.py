@@ -28,7 +28,7 @@ def test_a_conversation_keeps_its_form_under_other_names():
         messages=[
             {"role": "developer", "content": "Be kind."},
             {"role": "user", "content": [{"type": "text", "text": "See"}, {"type": "image_url", "image_url": {"url": "https://a.example/b"}}]},
-            {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}]},
+            {"role": "assistant", "content": None, "tool_calls": [{**CALL, "function": {"name": "f", "arguments": ""}}]},
             {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "ok"}]},
         ],
         tools=TOOLS, temperature=0.5, top_p=1, top_k=5, seed=3, stop="x", max_tokens=50, logprobs=True, user="eve",
