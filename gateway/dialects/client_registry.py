@@ -6,6 +6,7 @@ from gateway.dialects.completions_client import CompletionsClient
 from gateway.dialects.embeddings_client import EmbeddingsClient
 from gateway.dialects.images_client import ImagesClient
 from gateway.dialects.messages_client import MessagesClient
+from gateway.dialects.moderations_client import ModerationsClient
 from gateway.dialects.rerank_client import RerankClient
 from gateway.dialects.responses_client import ResponsesClient
 from gateway.dialects.speech_client import SpeechClient
@@ -23,6 +24,7 @@ CLIENT_DIALECTS: dict[str, ClientDialect] = {
     "/api/v1/images": _IMAGES,
     "/api/v1/images/generations": _IMAGES,
     "/api/v1/messages": MESSAGES,
+    "/api/v1/moderations": ModerationsClient(),
     "/api/v1/rerank": RerankClient(),
     "/api/v1/responses": ResponsesClient(),
 }

@@ -103,7 +103,7 @@ class OpenAiEmbeddings(EmbeddingDialect):
             parsed = _decode_list(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BadAnswer(malformed("an answer that is no list of embeddings")) from error
-        _refuse(parsed.error, found=bool(parsed.data))
+        refuse_embeddings(parsed.error, found=bool(parsed.data))
         report = parsed.usage
         if report is not None and "prompt_tokens" not in report and "total_tokens" in report:
             report = {"prompt_tokens": report["total_tokens"]}
@@ -111,7 +111,7 @@ class OpenAiEmbeddings(EmbeddingDialect):
             {"object": "embedding", "index": place if one.index is None else one.index, "embedding": one.embedding}
             for place, one in enumerate(parsed.data)
         ]
-        return _answer(vectors, usage_from_chat(report), upstream_id=parsed.id or "", served_model=parsed.model or "")
+        return embeddings_answer(vectors, usage_from_chat(report), upstream_id=parsed.id or "", served_model=parsed.model or "")
 
 
 class GeminiEmbeddings(EmbeddingDialect):
@@ -130,7 +130,7 @@ class GeminiEmbeddings(EmbeddingDialect):
             options["taskType"] = _TASKS.get(kind, kind.upper())
         given = request.body["input"]
         texts = [given] if isinstance(given, str) else given
-        requests = [{**options, "content": {"parts": [{"text": _text(one, place)}]}} for place, one in enumerate(texts)]
+        requests = [{**options, "content": {"parts": [{"text": text_of_input(one, place)}]}} for place, one in enumerate(texts)]
         path = f"/models/{quote(model, safe='')}:batchEmbedContents"
         return UpstreamCall(path=path, body=_encode_json({"requests": requests}), headers=_HEADERS)
 
@@ -140,14 +140,15 @@ class GeminiEmbeddings(EmbeddingDialect):
             parsed = _decode_batch(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BadAnswer(malformed("an answer that is no batch of embeddings")) from error
-        _refuse(parsed.error, found=bool(parsed.embeddings))
+        refuse_embeddings(parsed.error, found=bool(parsed.embeddings))
         vectors = [{"object": "embedding", "index": place, "embedding": one.values} for place, one in enumerate(parsed.embeddings)]
         report = parsed.usage
         usage = usage_from_gemini(report) if report is not None and count(report.get("promptTokenCount")) else None
-        return _answer(vectors, usage)
+        return embeddings_answer(vectors, usage)
 
 
-def _text(one: Any, place: int) -> str:
+def text_of_input(one: Any, place: int) -> str:
+    """Return an input's words. Raises: InvalidRequest for token ids and media."""
     if isinstance(one, str):
         return one
     parts = one.get("content") if isinstance(one, dict) else None
@@ -156,14 +157,16 @@ def _text(one: Any, place: int) -> str:
     raise InvalidRequest(f"input[{place}]: this model's provider takes text only.", f"input[{place}]")
 
 
-def _refuse(error: Any, *, found: bool) -> None:
+def refuse_embeddings(error: Any, *, found: bool) -> None:
+    """Do nothing for an answer that has embeddings and no error. Raises: BadAnswer."""
     if error:
         raise BadAnswer(make_fault(error if isinstance(error, dict) else {"message": str(error)}, status=200))
     if not found:
         raise BadAnswer(malformed("an answer without embeddings"))
 
 
-def _answer(vectors: list[Json], usage: Usage | None, *, upstream_id: str = "", served_model: str = "") -> Answer:
+def embeddings_answer(vectors: list[Json], usage: Usage | None, *, upstream_id: str = "", served_model: str = "") -> Answer:
+    """Return vectors as an answer. Raises: BadAnswer for what is no vector."""
     for vector in vectors:
         check_vector(vector["embedding"])
     body: Json = {"object": "list", "data": vectors}

@@ -9,10 +9,12 @@ from gateway.dialects.bedrock import BedrockDialect
 from gateway.dialects.chat_completions import ChatCompletionsDialect
 from gateway.dialects.cohere import CohereDialect
 from gateway.dialects.embeddings import GeminiEmbeddings, OpenAiEmbeddings
+from gateway.dialects.embeddings_hosts import CohereEmbeddings, JinaEmbeddings, VoyageEmbeddings
 from gateway.dialects.gemini import GeminiDialect
 from gateway.dialects.gemini_images import GeminiImages
 from gateway.dialects.images import OpenAiImages
 from gateway.dialects.messages import MessagesDialect
+from gateway.dialects.moderations import OpenAiModerations
 from gateway.dialects.rerank import CohereRerank, JinaRerank, VoyageRerank
 from gateway.dialects.responses import ResponsesDialect
 from gateway.dialects.speech import DeepgramSpeech, ElevenLabsSpeech, GeminiSpeech, OpenAiSpeech
@@ -35,6 +37,12 @@ _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
     "embedding": {
         "chat_completions": OpenAiEmbeddings(),
         "gemini": GeminiEmbeddings(),
+        "cohere": CohereEmbeddings(),
+        "voyage": VoyageEmbeddings(),
+        "jina": JinaEmbeddings(),
+    },
+    "moderation": {
+        "chat_completions": OpenAiModerations(),
     },
     "speech": {
         "chat_completions": OpenAiSpeech(),

@@ -19,10 +19,11 @@ from gateway.simulator.bedrock_wire import BedrockWire
 from gateway.simulator.cohere_wire import CohereWire
 from gateway.simulator.delivery import ClientGone, Delivery, Receive, Send, Stats
 from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, find_in_text, parse_directives
-from gateway.simulator.embeddings_wire import GeminiEmbeddingsWire, OpenAiEmbeddingsWire
+from gateway.simulator.embeddings_wire import CohereEmbeddingsWire, GeminiEmbeddingsWire, OpenAiEmbeddingsWire, VoyageEmbeddingsWire
 from gateway.simulator.forms import object_of
 from gateway.simulator.gemini_wire import GeminiWire
 from gateway.simulator.images_wire import ImagesWire
+from gateway.simulator.moderations_wire import ModerationsWire
 from gateway.simulator.openai_wire import OpenAiWire
 from gateway.simulator.profiles import profile_of
 from gateway.simulator.replies import PrefixCache, SimRequest, make_reply
@@ -56,7 +57,12 @@ _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/v2/rerank", CohereRerankWire(_OPENAI)),
     ("/voyage/v1/rerank", VoyageRerankWire(_OPENAI)),
     ("/rerank", JinaRerankWire(_OPENAI)),
+    ("/v2/embed", CohereEmbeddingsWire(_OPENAI)),
+    ("/voyage/v1/embeddings", VoyageEmbeddingsWire(_OPENAI)),
+    ("/multimodalembeddings", VoyageEmbeddingsWire(_OPENAI)),
+    ("/contextualizedembeddings", VoyageEmbeddingsWire(_OPENAI)),
     ("/embeddings", _OPENAI_EMBEDDINGS),
+    ("/moderations", ModerationsWire(_OPENAI)),
     ("/images/generations", _IMAGES),
     ("/images/edits", _IMAGES),
     ("/images", _IMAGES),

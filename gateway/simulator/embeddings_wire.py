@@ -128,5 +128,66 @@ class GeminiEmbeddingsWire(_EmbeddingsWire):
         return body
 
 
+def _words(one: Any) -> str:
+    parts = one.get("content") if isinstance(one, dict) else one
+    return (
+        " ".join(str(part.get("text", "") if isinstance(part, dict) else part) for part in parts) if isinstance(parts, list) else str(one)
+    )
+
+
+class CohereEmbeddingsWire(_EmbeddingsWire):
+    """POST /v2/embed."""
+
+    def read(self, body: Json, *, model: str, stream: bool) -> SimRequest:
+        """Reduce a body."""
+        del stream
+        inputs = [_words(one) for one in body.get("texts") or body.get("inputs") or ()]
+        if not inputs or not body.get("input_type"):
+            raise BadBody("texts or inputs, and input_type, are required")
+        tokens = sum(count_tokens(text) for text in inputs)
+        return _request(str(body.get("model") or model), inputs, tokens, body.get("output_dimension"), is_base64=False)
+
+    def answer(self, reply: SimReply, *, directives: Directives) -> Json:
+        """Write vectors by type, and what was billed."""
+        body: Json = {"id": reply.id, "embeddings": {"float": reply.vectors}}
+        if "missing_usage" not in directives:
+            tokens = 0 if "zero_usage" in directives else reply.usage.prompt_tokens
+            body["meta"] = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": tokens}}
+        return body
+
+    def error(self, status: int, message: str) -> Json:
+        """Write an error body: a message and nothing else."""
+        del status
+        return {"message": message}
+
+
+class VoyageEmbeddingsWire(_EmbeddingsWire):
+    """POST /v1/embeddings, /v1/multimodalembeddings and /v1/contextualizedembeddings of Voyage."""
+
+    def read(self, body: Json, *, model: str, stream: bool) -> SimRequest:
+        """Reduce a body."""
+        del stream
+        inputs = [_words(one) for one in body.get("input") or body.get("inputs") or ()]
+        if not inputs:
+            raise BadBody("input must not be empty")
+        tokens = sum(count_tokens(text) for text in inputs)
+        return _request(str(body.get("model") or model), inputs, tokens, body.get("output_dimension"), is_base64=False)
+
+    def answer(self, reply: SimReply, *, directives: Directives) -> Json:
+        """Write vectors; of models with context, a list for each document."""
+        rows = [{"object": "embedding", "embedding": vector, "index": place} for place, vector in enumerate(reply.vectors)]
+        if "context" in reply.model:
+            rows = [{"object": "list", "data": [{**row, "index": 0}], "index": row["index"]} for row in rows]
+        body: Json = {"object": "list", "data": rows, "model": reply.model}
+        if "missing_usage" not in directives:
+            body["usage"] = {"total_tokens": 0 if "zero_usage" in directives else reply.usage.prompt_tokens}
+        return body
+
+    def error(self, status: int, message: str) -> Json:
+        """Write an error body as FastAPI does."""
+        del status
+        return {"detail": message}
+
+
 def _base64(vector: list[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

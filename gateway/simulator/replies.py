@@ -111,6 +111,7 @@ class SimReply(msgspec.Struct, kw_only=True):
     choices: list[SimChoice]
     usage: SimUsage
     vectors: list[list[float]] = []
+    verdicts: list[list[str]] = []
     ranking: list[tuple[int, float]] = []
     sound: bytes = b""
     sound_type: bytes = b""

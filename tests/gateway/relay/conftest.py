@@ -37,7 +37,7 @@ from tests.gateway.relay.google_accounts import service_account_for
 from tests.gateway.relay.recorder import Recorder
 
 PROMPT_PICOS, COMPLETION_PICOS = 2_500_000, 10_000_000  # $2.50 and $10 per million tokens
-EMBED_PICOS = 20_000  # $0.02 per million tokens
+EMBED_PICOS = units.EMBED_PICOS
 UPSTREAM_NAMES = {
     "test/vertex-gemini": "gemini-3.5-flash",
     "test/vertex-claude": "claude-opus-4-5@20251101",

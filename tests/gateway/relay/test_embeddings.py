@@ -8,13 +8,16 @@ import pytest
 
 from tests.gateway.relay.conftest import EMBED_PICOS, cost_nanos
 
+HOSTS = ["test/cohere-embed", "test/voyage-embed", "test/multimodal-embed", "test/context-embed", "test/jina-embed"]
+MODELS = ["test/embed", "test/gem-embed", *HOSTS]
+
 
 def ask(customer, **fields):
     body = {"model": "test/embed", "input": "The road goes on.", "provider": {"order": ["alpha"]}, **fields}
     return customer.stack.client.post("/api/v1/embeddings", json=body, headers=customer.headers)
 
 
-@pytest.mark.parametrize("model", ["test/embed", "test/gem-embed"])
+@pytest.mark.parametrize("model", MODELS)
 def test_an_embedding_costs_its_prompt_tokens_though_nothing_was_said(customer, model):
     before = customer.balance_nanos()
 
@@ -33,7 +36,7 @@ def test_an_embedding_costs_its_prompt_tokens_though_nothing_was_said(customer, 
     assert receipt.hold_nanos >= receipt.amount_nanos
 
 
-@pytest.mark.parametrize("model", ["test/embed", "test/gem-embed"])
+@pytest.mark.parametrize("model", MODELS)
 def test_numbers_and_base64_are_the_same_vector(customer, model):
     numbers = ask(customer, model=model, dimensions=64).json()["data"][0]["embedding"]
     packed = ask(customer, model=model, dimensions=64, encoding_format="base64").json()["data"][0]["embedding"]
@@ -87,8 +90,9 @@ def test_mistakes_are_told_with_the_field_and_cost_nothing(customer, fields, par
     assert customer.balance_nanos() == before
 
 
-def test_a_format_that_cannot_take_token_ids_refuses_them(customer):
-    answer = ask(customer, model="test/gem-embed", input=[[1, 2, 3]], provider={})
+@pytest.mark.parametrize("model", ["test/gem-embed", *HOSTS])
+def test_a_format_that_cannot_take_token_ids_refuses_them(customer, model):
+    answer = ask(customer, model=model, input=[[1, 2, 3]], provider={})
 
     assert answer.status_code == 400
     assert "input[0]" in answer.json()["error"]["message"]

@@ -12,11 +12,13 @@ SECOND_PICOS = 100_000_000  # $0.0001 a second
 SOUND_TOKEN_PICOS = 2_500_000
 CHARACTER_PICOS = 15_000_000  # $15 per million characters
 SPOKEN_TOKEN_PICOS = 12_000_000
+EMBED_PICOS = 20_000  # $0.02 per million tokens
 
 #: Slug → dialect and the path of the simulator that speaks it.
 HOSTS: dict[str, tuple[str, str]] = {
     "cohere": ("cohere", "/p/cohere/v2"),
     "voyage": ("voyage", "/p/voyage/voyage/v1"),
+    "jina": ("jina", "/p/jina/v1"),
     "openai": ("chat_completions", "/p/openai/v1"),
     "elevenlabs": ("elevenlabs", "/p/elevenlabs/v1"),
     "deepgram": ("deepgram", "/p/deepgram/v1"),
@@ -41,6 +43,12 @@ _CARDS: dict[str, tuple[ModelType, dict[str, int], tuple[str, ...]]] = {
     "test/speak-eleven": ("speech", {"characters": CHARACTER_PICOS}, ("elevenlabs",)),
     "test/speak-deep": ("speech", {"characters": CHARACTER_PICOS}, ("deepgram",)),
     "test/speak-gemini": ("speech", _SPOKEN_TOKENS, ("gem",)),
+    "test/judge": ("moderation", {"input_tokens": TEXT_PICOS}, ("alpha", "beta")),
+    "openai/omni-moderation-latest": ("moderation", {"input_tokens": 0}, ("openai",)),
+    **{
+        f"test/{slug}-embed": ("embedding", {"input_tokens": EMBED_PICOS}, (host,))
+        for slug, host in (("cohere", "cohere"), ("voyage", "voyage"), ("multimodal", "voyage"), ("context", "voyage"), ("jina", "jina"))
+    },
     "test/image-unpriced": ("image", {"input_tokens": TEXT_PICOS, "output_tokens": TEXT_PICOS}, ("alpha",)),
 }
 
