@@ -14,8 +14,9 @@ class GatewayConfig(AppConfig):
         """Register the system checks, and connect what the apps announce with the open pages of the organizations concerned."""
         from accounts.signals import key_changed  # noqa: PLC0415 -- signals exist once the apps are loaded
         from billing.signals import credit_changed, usage_booked  # noqa: PLC0415
-        from gateway import celery, checks  # noqa: F401, PLC0415 -- the broker that tasks are sent to, and the checks, register themselves
+        from gateway import celery, checks, repricing  # noqa: F401, PLC0415 -- the broker of tasks and the checks register themselves
 
+        repricing.register_invariant()
         usage_booked.connect(_refresh_after_usage, dispatch_uid="gateway.live.usage")
         credit_changed.connect(_refresh_after_credit, dispatch_uid="gateway.live.credit")
         key_changed.connect(_refresh_after_key_change, dispatch_uid="gateway.live.keys")

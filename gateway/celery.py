@@ -15,7 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 app = Celery("tollway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["billing.purchases", "billing.proof"])
+app.autodiscover_tasks(["billing.purchases", "billing.proof", "billing.reconciliation"])
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
@@ -53,6 +53,12 @@ app.conf.beat_schedule = {
             "options": {"expires": period_s},
         }
         for name, period_s in INVARIANT_PERIODS_S.items()
+    },
+    # What Stripe and the providers bill, beside the books.
+    "reconcile": {
+        "task": "billing.reconciliation.tasks.reconcile_daily",
+        "schedule": crontab(hour=4, minute=40),
+        "options": {"expires": 3600.0},
     },
     # Everything ever booked, once a night.
     "verify-all": {"task": "billing.tasks.verify_all_books", "schedule": crontab(hour=3, minute=20), "options": {"expires": 3600.0}},

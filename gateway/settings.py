@@ -211,6 +211,18 @@ SELLER_ADDRESS = env_str("SELLER_ADDRESS", "")
 SELLER_TAX_ID = env_str("SELLER_TAX_ID", "")
 RECEIPT_PREFIX = env_str("RECEIPT_PREFIX", "TW-")
 
+# --- Providers' costs: keys for their cost APIs, which are not those that models are called with --------------------
+PROVIDER_COSTS = {
+    "openai": {"url": env_str("OPENAI_COSTS_URL", "https://api.openai.com"), "key": env_str("OPENAI_ADMIN_KEY", "")},
+    "anthropic": {"url": env_str("ANTHROPIC_COSTS_URL", "https://api.anthropic.com"), "key": env_str("ANTHROPIC_ADMIN_KEY", "")},
+    "openrouter": {"url": env_str("OPENROUTER_COSTS_URL", "https://openrouter.ai"), "key": env_str("OPENROUTER_MANAGEMENT_KEY", "")},
+    "google": {
+        "url": env_str("GOOGLE_COSTS_URL", "https://bigquery.googleapis.com"),
+        "key": env_str("GOOGLE_BILLING_TOKEN", ""),
+        "extra": env_str("GOOGLE_BILLING_TABLE", ""),
+    },
+}
+
 # --- API ------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["gateway.drf.ApiKeyAuthentication"],

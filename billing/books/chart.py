@@ -11,6 +11,7 @@ class AccountCode(enum.IntEnum):
 
     STRIPE_CLEARING = 1010
     STRIPE_DISPUTED = 1020
+    BANK = 1030
     CUSTOMER_CREDIT = 2010
     CUSTOMER_PROMO = 2020
     PROVIDER_PAYABLE = 2030
@@ -24,6 +25,7 @@ class AccountCode(enum.IntEnum):
     DISPUTE_FEES = 5021
     PROMO_EXPENSE = 5030
     GOODWILL = 5040
+    SUSPENSE = 9010
 
 
 class TransferCode(enum.IntEnum):
@@ -36,6 +38,8 @@ class TransferCode(enum.IntEnum):
     STRIPE_FEE = 5  # what Stripe keeps of a payment
     EXPIRY = 6  # granted credit whose time is over
     COVER = 7  # granted credit at its end, paying for usage that went beyond all credit
+    PAYOUT = 8  # money on its way from Stripe to the bank
+    SUSPENSE = 9  # a movement at Stripe that nobody has explained yet
     USAGE = 10  # the charge of a usage batch
     USAGE_RETURN = 11  # the part of a batch that lowers earlier charges (late settlements below the reaper's estimate)
     PROVIDER_COST = 12  # what providers charge us for a usage batch
@@ -57,6 +61,7 @@ class AccountKind(NamedTuple):
 CHART: dict[AccountCode, AccountKind] = {
     AccountCode.STRIPE_CLEARING: AccountKind("Stripe clearing", "debit", "service"),
     AccountCode.STRIPE_DISPUTED: AccountKind("Stripe disputed", "debit", "service"),
+    AccountCode.BANK: AccountKind("bank", "debit", "service"),
     AccountCode.CUSTOMER_CREDIT: AccountKind("customer credit", "credit", "organization"),
     AccountCode.CUSTOMER_PROMO: AccountKind("customer promo credit", "credit", "organization"),
     AccountCode.PROVIDER_PAYABLE: AccountKind("provider payable", "credit", "provider and shard"),
@@ -70,6 +75,7 @@ CHART: dict[AccountCode, AccountKind] = {
     AccountCode.DISPUTE_FEES: AccountKind("dispute fees", "debit", "service"),
     AccountCode.PROMO_EXPENSE: AccountKind("promo expense", "debit", "service"),
     AccountCode.GOODWILL: AccountKind("goodwill", "debit", "service"),
+    AccountCode.SUSPENSE: AccountKind("suspense", "debit", "service"),
 }
 
 # What a customer has. Promo credit is used first; the outbox sequence is kept on CUSTOMER_CREDIT.

@@ -5,6 +5,7 @@ from billing.models.ledger import Account, Transfer
 from billing.models.outbox import BalanceChange, SettlementDeadLetter
 from billing.models.proof import AdmissionFreeze, Incident, InvariantRun
 from billing.models.purchases import Dispute, LowBalance, Notice, PaymentProfile, Purchase, PurchaseKind, PurchaseState, Refund, StripeEvent
+from billing.models.reconciliation import Reconciliation, ReconciliationLine, SuspenseItem
 from billing.models.signing import SigningKey
 from billing.models.usage import UsageBatch, UsageEvent, UsageRollup
 
@@ -22,12 +23,15 @@ __all__ = [
     "Purchase",
     "PurchaseKind",
     "PurchaseState",
+    "Reconciliation",
+    "ReconciliationLine",
     "Refund",
     "SettlementDeadLetter",
     "SigningKey",
     "SignupCredit",
     "SignupCreditState",
     "StripeEvent",
+    "SuspenseItem",
     "Transfer",
     "UsageBatch",
     "UsageEvent",

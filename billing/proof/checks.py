@@ -11,6 +11,7 @@ from accounts import queries as accounts
 from billing import live
 from billing.books import invariants, live_invariants, lots
 from billing.books.difference import Difference
+from billing.reconciliation import invariants as bills
 
 _SLICES: Final = 10
 _SLICE_S: Final = 30
@@ -106,6 +107,14 @@ INVARIANTS: dict[str, Invariant] = {
             by_shard=True,
         ),
         Invariant("I7", "No customer is below zero by more than one overrun", _ignoring(_floors), _floors, freezes=False),
+        *(
+            Invariant(name, title, _ignoring(look), look, freezes=False)
+            for name, title, look in (
+                ("I9", "Stripe's movements and balance are the clearing account's", bills.stripe_agrees),
+                ("I10", "Providers bill what the books say", bills.bills_agree),
+                ("I12", "Nothing stays unexplained for three days", bills.suspense_is_cleared),
+            )
+        ),
         Invariant("I8", "Nothing waits for the books and nothing was refused", _ignoring(_streams), _streams, freezes=False),
         Invariant(
             "I13",

@@ -3,9 +3,13 @@
 from django.urls import path
 
 from billing.proof import views
+from billing.reconciliation import views as reconciliation
 
 urlpatterns = [
     path("books", views.show_books, name="operator_books"),
     path("books/freezes/<str:public_id>/lift", views.lift_freeze, name="lift_freeze"),
+    path("reconciliation", reconciliation.show_reconciliation, name="operator_reconciliation"),
+    path("reconciliation/compare", reconciliation.compare_now, name="compare_now"),
+    path("reconciliation/items/<int:item_id>/accept", reconciliation.accept_item, name="accept_item"),
     path("metrics", views.show_metrics, name="metrics"),
 ]

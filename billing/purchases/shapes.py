@@ -14,6 +14,16 @@ class BalanceLine(msgspec.Struct, frozen=True):
     fee_cents: int
 
 
+class BalanceEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One movement on Stripe's account of ours (txn_…) as its list has it. ``kind`` is Stripe's type, ``source`` what it belongs to."""
+
+    id: str
+    kind: str
+    source: str
+    net_cents: int
+    created_at: dt.datetime
+
+
 class SavedCard(msgspec.Struct, frozen=True):
     """A card that may be charged again. ``expires`` is MM/YYYY."""
 

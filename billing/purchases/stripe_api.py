@@ -14,7 +14,7 @@ import stripe
 from django.conf import settings
 
 from billing.purchases import stripe_objects
-from billing.purchases.shapes import CheckoutSession, DisputeState, EventNews, Payment, RefundState, SavedCard
+from billing.purchases.shapes import BalanceEntry, CheckoutSession, DisputeState, EventNews, Payment, RefundState, SavedCard
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -317,6 +317,22 @@ def list_events(*, since: dt.datetime) -> list[EventNews]:
     """Return every event since a moment, oldest first. Stripe keeps them for 30 days."""
     listed = _client().v1.events.list(params={"created": {"gte": int(since.timestamp())}, "limit": _EVENTS_PER_PAGE})
     return [stripe_objects.read_event(stripe_objects.plain(event)) for event in listed.auto_paging_iter()][::-1]
+
+
+@_asks_stripe
+def list_balance_entries(*, since: dt.datetime, until: dt.datetime) -> list[BalanceEntry]:
+    """Return every movement of money on our account from ``since`` until just before ``until``, oldest first."""
+    params: Any = {"created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())}, "limit": _EVENTS_PER_PAGE}
+    listed = _client().v1.balance_transactions.list(params=params)
+    return [stripe_objects.read_entry(stripe_objects.plain(line)) for line in listed.auto_paging_iter()][::-1]
+
+
+@_asks_stripe
+def read_balance_cents() -> int:
+    """Return what is on our account at Stripe: available and pending."""
+    balance = stripe_objects.plain(_client().v1.balance.retrieve())
+    kinds = ("available", "pending")
+    return sum(int(part["amount"]) for kind in kinds for part in balance.get(kind) or () if part["currency"] == "usd")
 
 
 def event_from(body: bytes) -> EventNews:

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from billing.purchases.shapes import BalanceLine, BilledTo, CheckoutSession, EventNews, Payment, RefundState, SavedCard
+from billing.purchases.shapes import BalanceEntry, BalanceLine, BilledTo, CheckoutSession, EventNews, Payment, RefundState, SavedCard
 
 Fields = dict[str, Any]
 
@@ -28,6 +28,17 @@ def read_event(event: Fields) -> EventNews:
         object_id=str(item.get("id", "")),
         created_at=dt.datetime.fromtimestamp(event["created"], dt.UTC),
         body=event,
+    )
+
+
+def read_entry(line: Fields) -> BalanceEntry:
+    """Read a balance transaction of the list."""
+    return BalanceEntry(
+        id=line["id"],
+        kind=line["type"],
+        source=str(line.get("source") or ""),
+        net_cents=line["net"],
+        created_at=dt.datetime.fromtimestamp(line["created"], tz=dt.UTC),
     )
 
 
