@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check a receipt, a statement or an export of usage without the service that issued it.
+"""Check a receipt, a statement or an export of usage without the service that issued it. Needs Python 3.10 or newer.
 
     pip install cryptography
     curl -o receipt.json -H "Authorization: Bearer $KEY" https://HOST/api/v1/receipts/gen-…
@@ -123,7 +123,7 @@ def rates_in_force(card: Json, *, prompt_tokens: int, service_tier: str, started
     """Return picos per unit by meter: of the service tier, then of the hour, then of the longest prompt length that was exceeded."""
     card = card["service_tiers"].get(service_tier, card)
     rates = dict(card["rates"])
-    at = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(milliseconds=started_at_ms)  # noqa: UP017 -- Python 3.9 can run this
+    at = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc) + dt.timedelta(milliseconds=started_at_ms)  # noqa: UP017 -- Python 3.10 can run this
     minute = at.hour * 60 + at.minute
     for window in card["time_prices"]:
         start, end = window["start_minute"], window["end_minute"]

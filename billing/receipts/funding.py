@@ -1,54 +1,96 @@
-"""Which credit paid for a request.
+"""Which credit paid for a request, and which grant of it.
 
-The books charge a batch as a whole: promo credit as far as it goes, then ordinary credit. Within a batch the requests stand in the order of
-their ids, so the share of each is certain: promo credit pays from the front. The shares of a batch add up to its transfers.
+The books charge a batch as a whole: promo credit first, grant by grant in the order in which they expire, then ordinary credit. Within a
+batch the requests stand in the order of their ids, so each has its place along that line, and what lies there paid for it. The shares of
+a batch's requests add up to its transfers.
 """
 
 import datetime as dt
+import uuid
 from collections import Counter
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, NamedTuple
 
 from django.db.models import Q, Sum
 
 from billing.books.chart import AccountCode, TransferCode
-from billing.models import Transfer, UsageEvent
+from billing.models import CreditLot, Transfer, UsageEvent
 
 Credit = Literal["promo_credit", "credit"]
-_DAY = dt.timedelta(days=1)
+# Between posting and id, and more: lets the database skip the other days (books/arrivals.DAYS_BACK).
+_DAYS_BACK: Final = dt.timedelta(days=40)
+_DAYS_AHEAD: Final = dt.timedelta(days=2)
 
 
 class Share(NamedTuple):
-    """What one kind of credit paid, nanos; below zero for what came back."""
+    """What one credit paid, nanos; below zero for what came back. ``grant`` is the lot of promo credit, ``reason`` its words."""
 
     credit: Credit
+    amount_nanos: int
+    grant: uuid.UUID | None = None
+    reason: str = ""
+
+
+class _Leg(NamedTuple):
+    credit: Credit
+    grant: uuid.UUID | None
     amount_nanos: int
 
 
 def shares_of(parts: Iterable[UsageEvent]) -> list[Share]:
-    """Return what each credit paid for the parts of one request: promo credit first, none that paid nothing."""
-    paid: Counter[Credit] = Counter()
-    for part in parts:
-        promo_nanos = _promo_nanos(part)
-        paid["promo_credit"] += promo_nanos
-        paid["credit"] += part.amount_nanos - promo_nanos
-    kinds: tuple[Credit, ...] = ("promo_credit", "credit")
-    return [Share(kind, paid[kind]) for kind in kinds if paid[kind]]
+    """Return what paid for the parts of one request: promo credit first, none that paid nothing."""
+    paid: Counter[tuple[Credit, uuid.UUID | None]] = Counter()
+    for part in sorted(parts, key=lambda part: part.part):
+        for leg in _legs_of(part):
+            paid[leg.credit, leg.grant] += leg.amount_nanos
+    shares = [Share(credit, nanos, grant) for (credit, grant), nanos in paid.items() if nanos]
+    grants = [share.grant for share in shares if share.grant]
+    reasons = dict(CreditLot.objects.filter(pk__in=grants).values_list("pk", "reason")) if grants else {}
+    named = [share._replace(reason=reasons.get(share.grant, "")) if share.grant else share for share in shares]
+    return sorted(named, key=lambda share: share.credit, reverse=True)  # stable: grants stay in their order
 
 
-def _promo_nanos(part: UsageEvent) -> int:
+def _legs_of(part: UsageEvent) -> Iterator[_Leg]:
     if part.amount_nanos <= 0:
-        return 0  # what comes back goes to ordinary credit
-    legs = Transfer.objects.filter(org_id=part.org_id, batch_id=part.batch_id, code=TransferCode.USAGE)
-    from_promo = legs.filter(debit_account__code=AccountCode.CUSTOMER_PROMO).aggregate(total=Sum("amount_nanos", default=0))["total"]
-    if not from_promo or from_promo == legs.aggregate(total=Sum("amount_nanos", default=0))["total"]:
-        return part.amount_nanos if from_promo else 0
-    booked_day = part.booked_at.date()
-    before = UsageEvent.objects.filter(
+        yield _Leg("credit", None, part.amount_nanos)  # what comes back goes to ordinary credit
+        return
+    line = _line(part)
+    # The places of most requests need no look at their neighbours: one credit paid for the whole batch.
+    start = _before(part) if len(line) > 1 else 0
+    end, place = start + part.amount_nanos, 0
+    for leg in line:
+        nanos = min(end, place + leg.amount_nanos) - max(start, place)
+        place += leg.amount_nanos
+        if nanos > 0:
+            yield leg._replace(amount_nanos=nanos)
+
+
+def _line(part: UsageEvent) -> list[_Leg]:
+    """Return what the part's batch was paid with, in the order in which it was spent (books/lots.py)."""
+    rows = Transfer.objects.filter(org_id=part.org_id, batch_id=part.batch_id, code=TransferCode.USAGE)
+    legs = [
+        _Leg("promo_credit" if code == AccountCode.CUSTOMER_PROMO else "credit", lot_id, nanos)
+        for code, lot_id, nanos in rows.values_list("debit_account__code", "lot_id", "amount_nanos")
+    ]
+    lots = CreditLot.objects.in_bulk([leg.grant for leg in legs if leg.grant]) if len(legs) > 1 else {}
+    never = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+    def order(leg: _Leg) -> tuple[bool, bool, dt.datetime, dt.datetime, int]:
+        lot = lots.get(leg.grant) if leg.grant else None
+        if lot is None:
+            return leg.credit == "credit", True, never, never, 0
+        return False, False, lot.expires_at or never, lot.created_at, lot.pk.int
+
+    return sorted(legs, key=order)
+
+
+def _before(part: UsageEvent) -> int:
+    day = part.booked_at.date()
+    earlier = UsageEvent.objects.filter(
         Q(event_id__lt=part.event_id) | Q(event_id=part.event_id, part__lt=part.part),
         org_id=part.org_id,
         batch_id=part.batch_id,
         amount_nanos__gt=0,
-        day__range=(booked_day - 40 * _DAY, booked_day + 2 * _DAY),  # arrivals.DAYS_BACK and more: lets the database skip the other days
-    ).aggregate(total=Sum("amount_nanos", default=0))["total"]
-    return int(min(max(from_promo - before, 0), part.amount_nanos))
+        day__range=(day - _DAYS_BACK, day + _DAYS_AHEAD),
+    )
+    return int(earlier.aggregate(total=Sum("amount_nanos", default=0))["total"])

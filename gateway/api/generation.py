@@ -67,7 +67,10 @@ def receipt_data(found: ExplainedReceipt, organization: Organization) -> dict[st
         "price_version_id": event.price_version_id,
         "markup_basis_points": found.price.markup_basis_points if found.price else None,
         "booked": found.booked_at is not None,
-        "paid_with": [{"credit": share.credit, "amount": Usd(share.amount_nanos)} for share in found.shares],
+        "paid_with": [
+            {"credit": share.credit, "grant": str(share.grant) if share.grant else None, "amount": Usd(share.amount_nanos)}
+            for share in found.shares
+        ],
         "is_estimate": event.is_estimate,
         "simulated": event.simulated,
         "service_tier": event.service_tier or None,

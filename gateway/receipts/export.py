@@ -59,6 +59,7 @@ class Export:
         with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_DEFLATED) as archive:
             name = f"usage.{self._format}"
             with archive.open(self._member(name), "w", force_zip64=True) as member:
+                yield sink.take()  # Parquet comes out at its end only; whoever waits sees that something comes
                 for piece in usage_table.write(self._format, self._pages()):
                     member.write(piece)
                     yield sink.take()

@@ -87,7 +87,10 @@ def document(receipt: ExplainedReceipt, organization: Organization) -> dict[str,
         "amount_nanos": event.amount_nanos,
         "held_nanos": event.hold_nanos,
         "booked": receipt.booked_at is not None,
-        "paid_with": [{"credit": share.credit, "amount_nanos": share.amount_nanos} for share in receipt.shares],
+        "paid_with": [
+            {"credit": share.credit, "grant": str(share.grant) if share.grant else None, "amount_nanos": share.amount_nanos}
+            for share in receipt.shares
+        ],
     }
 
 

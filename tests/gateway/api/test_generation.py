@@ -4,6 +4,7 @@ import pytest
 import uuid_utils
 
 from accounts import api_keys
+from billing.models import CreditLot
 from billing.types import AttemptRecord, event_time, generation_id
 from gateway.api.key_shapes import workspace_id
 from gateway.drf import utc_text
@@ -42,7 +43,7 @@ def test_a_receipt_is_there_the_moment_after_the_request(make_key, spend, organi
         "error_type": None,
         "total_cost": Decimal("0.000214"), "usage": Decimal("0.000214"), "cache_discount": None, "is_byok": False,
         "upstream_inference_cost": None, "price_version_id": 0, "markup_basis_points": None, "booked": True,
-        "paid_with": [{"credit": "promo_credit", "amount": Decimal("0.000214")}],
+        "paid_with": [{"credit": "promo_credit", "grant": str(CreditLot.objects.get().pk), "amount": Decimal("0.000214")}],
         "is_estimate": False, "simulated": False, "service_tier": "priority",
         "latency": 240, "generation_time": 1300, "moderation_latency": None, "app_id": None,
         "http_referer": "https://app.example/", "origin": "https://app.example/", "user_agent": "curl/8", "session_id": "s-1",

@@ -7,6 +7,7 @@ import pytest
 
 from accounts.models import ApiKey
 from billing.books import transfers
+from billing.models import CreditLot
 from billing.receipts import signing
 from billing.types import AttemptRecord, generation_id
 from gateway.receipts import explanation
@@ -57,7 +58,7 @@ def test_a_receipt_says_what_was_counted_charged_and_tried(paper, price, organiz
         {"meter": "searches", "count": 2, "rate_picos": 9_000_000_001, "picos": 18_000_000_002},
     ]
     assert (found["rule"], found["amount_picos"], found["amount_nanos"]) == ("metered", 18_690_980_568, 18_690_981)
-    assert found["paid_with"] == [{"credit": "credit", "amount_nanos": 18_690_981}]
+    assert found["paid_with"] == [{"credit": "credit", "grant": None, "amount_nanos": 18_690_981}]
     assert [(one["provider"], one["outcome"]) for one in found["attempts"]] == [("other", "5xx"), ("acme", "answered")]
 
 
@@ -168,7 +169,11 @@ def test_promo_credit_pays_from_the_front_of_a_batch_and_the_shares_are_the_tran
     # $25 of promo credit, $18 each: the second is paid by both.
     names = [generation_id(spend(api_key, amount_picos=15_000_000_000_000, hold_nanos=1).event_id) for _ in range(2)]
     papers = [json.loads(ApiClient(secret)("GET", f"receipts/{name}").content)["paid_with"] for name in names]
+    lot = str(CreditLot.objects.get().pk)
     assert papers == [
-        [{"credit": "promo_credit", "amount_nanos": 15_000_000_000}],
-        [{"credit": "promo_credit", "amount_nanos": 10_000_000_000}, {"credit": "credit", "amount_nanos": 5_000_000_000}],
+        [{"credit": "promo_credit", "grant": lot, "amount_nanos": 15_000_000_000}],
+        [
+            {"credit": "promo_credit", "grant": lot, "amount_nanos": 10_000_000_000},
+            {"credit": "credit", "grant": None, "amount_nanos": 5_000_000_000},
+        ],
     ]
