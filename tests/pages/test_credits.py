@@ -1,51 +1,24 @@
 """The pages that sell credit: what they show, whom they let buy, and what they refuse with nothing booked."""
 
-import datetime as dt
 import re
 import uuid
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import pytest
-from django.core import mail, signing
+from django.core import signing
 from django.test import Client
-from django.utils import timezone
-from pypdf import PdfReader
 
 from accounts.models import Organization, User
 from billing.books import transfers
-from billing.models import Notice, PaymentProfile, Purchase, Refund, Transfer
-from billing.purchases import disputes, fulfilment, notices
-from tests.factories.people import MembershipFactory
+from billing.models import PaymentProfile, Purchase, Refund
+from billing.purchases import disputes
 from tests.fakes.stripe import FakeStripe
-from tests.fakes.stripe.fixture import stripe, stripe_server
+from tests.pages.shop import browser, buying_form, purchase, refund_form, stripe, stripe_server
 
-__all__ = ["stripe", "stripe_server"]
+__all__ = ["browser", "purchase", "stripe", "stripe_server"]
 AsPerson = Callable[[User], Client]
 HOST = {"headers": {"Host": "localhost"}}
-
-
-def _form(browser: Client, amount: str = "20") -> dict[str, str]:
-    """Return the fields of the buying form as a browser would send them."""
-    page = browser.get("/credits", {"amount": amount}).content.decode()
-    names = ("attempt", "total")
-    return {"amount": amount} | {name: re.search(rf'name="{name}" value="([^"]*)"', page)[1] for name in names}  # type: ignore[index]
-
-
-@pytest.fixture
-def browser(owner: User, organization: Organization, as_person: AsPerson) -> Client:
-    """Return a browser of the owner of ``organization``."""
-    return as_person(owner)
-
-
-@pytest.fixture
-def purchase(browser: Client, stripe: FakeStripe) -> Purchase:
-    """Return a purchase of $20 that was paid with 4242… and returned from."""
-    browser.post("/credits/buy", _form(browser))
-    begun = Purchase.objects.get()
-    stripe.pay(begun.session)
-    return fulfilment.fulfil_session(begun.session)  # type: ignore[return-value,arg-type]
 
 
 def test_fee_and_total_are_shown_before_anything_is_paid(browser: Client, stripe: FakeStripe) -> None:
@@ -59,7 +32,7 @@ def test_fee_and_total_are_shown_before_anything_is_paid(browser: Client, stripe
 
 
 def test_buying_leads_to_checkout_and_back_to_the_purchase(browser: Client, stripe: FakeStripe) -> None:
-    answer = browser.post("/credits/buy", _form(browser))
+    answer = browser.post("/credits/buy", buying_form(browser))
 
     begun = Purchase.objects.get()
     session = stripe.newest("checkout.session")
@@ -70,40 +43,6 @@ def test_buying_leads_to_checkout_and_back_to_the_purchase(browser: Client, stri
         ("Credit for models", 2_000),
         ("Processing fee", 110),
     ]
-
-
-def test_the_page_that_checkout_returns_to_credits_at_once(browser: Client, stripe: FakeStripe) -> None:
-    browser.post("/credits/buy", _form(browser))
-    begun = Purchase.objects.get()
-    Purchase.objects.update(updated_at=timezone.now() - dt.timedelta(seconds=5))
-    stripe.pay(begun.session)
-
-    page = browser.get(f"/credits/purchases/{begun.pk}").content.decode()
-
-    assert "<strong>Paid.</strong>" in page
-    assert "hx-trigger" not in page.partition("<main")[2]
-    assert browser.get("/credits").context["composition"].bought_nanos == 20_000_000_000
-
-
-def test_the_link_in_the_receipt_mail_downloads_the_receipt(browser: Client, purchase: Purchase, settings: Any) -> None:
-    Notice.objects.update(created_at=timezone.now() - dt.timedelta(minutes=1))
-    notices.send_waiting()
-    link = re.search(r"The receipt as PDF: (\S+)", mail.outbox[0].body)[1]  # type: ignore[index]
-    assert link.startswith(settings.PUBLIC_URL)
-
-    answer = browser.get(link.removeprefix(settings.PUBLIC_URL))
-
-    assert (answer.status_code, answer["Content-Type"]) == (200, "application/pdf")
-    assert answer["Content-Disposition"] == 'attachment; filename="tw-000001.pdf"'
-    assert "no-store" in answer["Cache-Control"]
-    assert "TW-000001" in PdfReader(BytesIO(answer.content)).pages[0].extract_text()
-    assert "in a simulation" in mail.outbox[0].body
-
-
-def test_what_is_not_paid_has_no_receipt(browser: Client, stripe: FakeStripe) -> None:
-    browser.post("/credits/buy", _form(browser))
-
-    assert browser.get(f"/credits/purchases/{Purchase.objects.get().pk}/receipt.pdf").status_code == 404
 
 
 def test_customers_come_back_to_the_host_they_came_by(browser: Client, stripe: FakeStripe, settings: Any) -> None:
@@ -117,18 +56,6 @@ def test_customers_come_back_to_the_host_they_came_by(browser: Client, stripe: F
         "http://lab.local:8000/credits/card/return",
         "https://tollway.example/credits/card/return",
     ]
-
-
-def test_a_waiting_page_asks_again_and_stripe_hears_of_it_every_two_seconds_at_most(browser: Client, stripe: FakeStripe) -> None:
-    browser.post("/credits/buy", _form(browser))
-    path = f"/credits/purchases/{Purchase.objects.get().pk}"
-    Purchase.objects.update(updated_at=timezone.now() - dt.timedelta(seconds=5))
-    calls = len(stripe.calls)
-
-    pages = [browser.get(f"{path}/state").content.decode() for _ in range(3)]
-
-    assert all(f'hx-get="{path}/state"' in page and "Waiting for the payment" in page for page in pages)
-    assert len(stripe.calls) == calls + 1
 
 
 def test_the_balance_tells_what_was_bought_and_what_was_granted(browser: Client, organization: Organization, purchase: Purchase) -> None:
@@ -154,7 +81,7 @@ def test_the_balance_tells_what_was_bought_and_what_was_granted(browser: Client,
     ],
 )
 def test_a_bad_amount_is_refused_at_its_field_and_nothing_is_begun(browser: Client, stripe: FakeStripe, amount: str, message: str) -> None:
-    answer = browser.post("/credits/buy", _form(browser) | {"amount": amount})
+    answer = browser.post("/credits/buy", buying_form(browser) | {"amount": amount})
 
     assert answer.status_code == 422
     assert message in answer.content.decode()
@@ -167,7 +94,7 @@ def test_a_bad_amount_is_refused_at_its_field_and_nothing_is_begun(browser: Clie
 def test_a_total_that_was_edited_or_is_old_is_shown_anew_before_anything_is_begun(
     browser: Client, stripe: FakeStripe, total: str | None
 ) -> None:
-    form = _form(browser) | ({} if total is None else {"total": total})
+    form = buying_form(browser) | ({} if total is None else {"total": total})
     if total is None:
         del form["total"]
 
@@ -179,7 +106,7 @@ def test_a_total_that_was_edited_or_is_old_is_shown_anew_before_anything_is_begu
 
 
 def test_a_fee_that_the_operator_has_just_changed_is_shown_first(browser: Client, stripe: FakeStripe, settings: Any) -> None:
-    form = _form(browser)
+    form = buying_form(browser)
     settings.PURCHASE_FEE_BASIS_POINTS = 1_000
 
     answer = browser.post("/credits/buy", form)
@@ -189,7 +116,7 @@ def test_a_fee_that_the_operator_has_just_changed_is_shown_first(browser: Client
 
 
 def test_a_page_that_is_sent_twice_buys_once(browser: Client, stripe: FakeStripe) -> None:
-    form = _form(browser)
+    form = buying_form(browser)
 
     answers = [browser.post("/credits/buy", form) for _ in range(3)]
 
@@ -199,7 +126,7 @@ def test_a_page_that_is_sent_twice_buys_once(browser: Client, stripe: FakeStripe
 
 
 def test_a_page_that_was_used_and_asks_for_another_amount_says_so(browser: Client, stripe: FakeStripe) -> None:
-    form = _form(browser)
+    form = buying_form(browser)
     browser.post("/credits/buy", form)
 
     answer = browser.post("/credits/buy", form | {"amount": "30", "total": "3165"})
@@ -212,8 +139,8 @@ def test_a_page_that_was_used_and_asks_for_another_amount_says_so(browser: Clien
 def test_a_page_of_yesterday_of_another_organization_or_with_a_made_up_id_buys_nothing(
     browser: Client, stripe: FakeStripe, stranger: User, as_person: AsPerson, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    form = _form(browser)
-    others = _form(as_person(stranger))["attempt"]
+    form = buying_form(browser)
+    others = buying_form(as_person(stranger))["attempt"]
     made_up = signing.dumps([str(uuid.uuid4()), 1, "buy"], salt="of my own")
 
     statuses = [browser.post("/credits/buy", form | {"attempt": attempt}).status_code for attempt in (others, made_up, "", "x")]
@@ -228,10 +155,10 @@ def test_a_page_of_yesterday_of_another_organization_or_with_a_made_up_id_buys_n
 def test_when_stripe_is_away_the_page_says_that_nothing_was_bought(browser: Client, stripe: FakeStripe) -> None:
     stripe.fail("POST /v1/checkout/sessions", "500_before")
 
-    answer = browser.post("/credits/buy", _form(browser))
+    answer = browser.post("/credits/buy", buying_form(browser))
 
     assert (answer.status_code, "nothing was moved" in answer.content.decode()) == (503, True)
-    assert browser.post("/credits/buy", _form(browser)).status_code == 302
+    assert browser.post("/credits/buy", buying_form(browser)).status_code == 302
 
 
 def test_without_a_key_the_page_says_who_has_to_do_what(browser: Client, settings: Any) -> None:
@@ -255,7 +182,7 @@ def test_a_simulation_says_so_and_stripe_itself_does_not(browser: Client, stripe
 def test_members_see_everything_and_can_buy_refund_and_change_nothing(
     member: User, browser: Client, purchase: Purchase, as_person: AsPerson, stripe: FakeStripe
 ) -> None:
-    form, members = _form(browser), as_person(member)
+    form, members = buying_form(browser), as_person(member)
     attempt = re.search(r'name="attempt" value="([^"]*)"', browser.get(f"/credits/purchases/{purchase.pk}/refund").content.decode())[1]  # type: ignore[index]
     before = len(stripe.calls)
 
@@ -276,68 +203,8 @@ def test_members_see_everything_and_can_buy_refund_and_change_nothing(
     assert (len(stripe.calls), Purchase.objects.count(), Refund.objects.count()) == (before, 1, 0)
 
 
-def test_strangers_find_no_purchase_and_visitors_are_asked_to_log_in(
-    purchase: Purchase, stranger: User, as_person: AsPerson, client: Client
-) -> None:
-    path = f"/credits/purchases/{purchase.pk}"
-    paths = [path, f"{path}/state", f"{path}/refund", f"{path}/receipt.pdf"]
-
-    assert [as_person(stranger).get(one).status_code for one in paths] == [404] * 4
-    assert [as_person(stranger).post(one).status_code for one in (f"{path}/refund", f"{path}/resume")] == [404] * 2
-    assert str(purchase.pk) not in as_person(stranger).get("/credits/purchases").content.decode()
-    assert [client.get(one).status_code for one in ["/credits", *paths]] == [302] * 5
-    assert as_person(stranger).get(f"/credits/purchases/{uuid.uuid4()}").status_code == 404
-
-
-def _refund_form(browser: Client, purchase: Purchase, amount: str) -> dict[str, str]:
-    page = browser.get(f"/credits/purchases/{purchase.pk}/refund").content.decode()
-    return {"amount": amount, "attempt": re.search(r'name="attempt" value="([^"]*)"', page)[1]}  # type: ignore[index]
-
-
-def test_unused_credit_is_sent_back_once_however_often_the_form_is_sent(browser: Client, purchase: Purchase, stripe: FakeStripe) -> None:
-    form = _refund_form(browser, purchase, "5")
-
-    for _ in range(3):
-        assert browser.post(f"/credits/purchases/{purchase.pk}/refund", form)["Location"] == f"/credits/purchases/{purchase.pk}"
-
-    assert [refund["amount"] for refund in stripe.account.store.newest("refund")] == [500]
-    assert browser.get("/credits").context["composition"].bought_nanos == 15_000_000_000
-    assert "Partly refunded" in browser.get("/credits").content.decode()
-
-
-@pytest.mark.parametrize(
-    ("amount", "refusal"),
-    [
-        ("20.01", (409, "At most $20 can be refunded.")),
-        ("-5", (409, "At most $20 can be refunded.")),
-        ("0", (409, "At most $20 can be refunded.")),
-        ("0.005", (422, "at most two decimals")),
-        ("all", (422, "Write an amount of dollars")),
-    ],
-)
-def test_a_bad_refund_is_refused_and_nothing_is_moved(
-    browser: Client, purchase: Purchase, stripe: FakeStripe, amount: str, refusal: tuple[int, str]
-) -> None:
-    booked = Transfer.objects.count()
-
-    answer = browser.post(f"/credits/purchases/{purchase.pk}/refund", _refund_form(browser, purchase, amount))
-
-    assert (answer.status_code, refusal[1] in answer.content.decode()) == (refusal[0], True)
-    assert (stripe.account.store.newest("refund"), Transfer.objects.count()) == ([], booked)
-
-
-def test_after_a_day_the_page_says_whom_to_ask(browser: Client, purchase: Purchase) -> None:
-    form = _refund_form(browser, purchase, "5")
-    Purchase.objects.update(paid_at=timezone.now() - dt.timedelta(hours=24))
-
-    answer = browser.post(f"/credits/purchases/{purchase.pk}/refund", form)
-
-    assert (answer.status_code, "end after 24 hours" in answer.content.decode()) == (409, True)
-    assert Refund.objects.count() == 0
-
-
 def test_a_dispute_is_shown_and_stops_buying_and_refunding(browser: Client, purchase: Purchase, stripe: FakeStripe) -> None:
-    buying, refunding = _form(browser), _refund_form(browser, purchase, "5")
+    buying, refunding = buying_form(browser), refund_form(browser, purchase, "5")
     disputes.apply(stripe.account.open_dispute(stripe.newest("charge")["id"])["id"])
 
     page = browser.get("/credits").content.decode()
@@ -347,17 +214,6 @@ def test_a_dispute_is_shown_and_stops_buying_and_refunding(browser: Client, purc
     assert "Disputed" in page
     assert [browser.post("/credits/buy", buying).status_code, Purchase.objects.count()] == [409, 1]
     assert [browser.post(f"/credits/purchases/{purchase.pk}/refund", refunding).status_code, Refund.objects.count()] == [409, 0]
-
-
-def test_an_unpaid_purchase_leads_back_to_checkout_until_it_is_closed(browser: Client, stripe: FakeStripe) -> None:
-    browser.post("/credits/buy", _form(browser))
-    begun = Purchase.objects.get()
-    url = stripe.newest("checkout.session")["url"]
-
-    assert browser.post(f"/credits/purchases/{begun.pk}/resume")["Location"] == url
-
-    stripe.pay(begun.session)
-    assert browser.post(f"/credits/purchases/{begun.pk}/resume")["Location"] == f"/credits/purchases/{begun.pk}"
 
 
 def test_billing_details_are_kept_and_mistakes_named(browser: Client, organization: Organization) -> None:
@@ -400,27 +256,3 @@ def test_only_pages_that_sell_may_send_people_to_stripe(browser: Client, setting
         *["'self' https://checkout.stripe.com https://billing.stripe.com"] * 2,
         *["'self'"] * 2,
     ]
-
-
-def test_purchases_are_listed_a_page_at_a_time(browser: Client, organization: Organization, stripe: FakeStripe) -> None:
-    made = [
-        Purchase.objects.create(
-            id=uuid.UUID(int=number),
-            organization=organization,
-            kind="checkout",
-            state="expired",
-            credit_cents=500,
-            fee_cents=80,
-            asked_by="a",
-        )
-        for number in range(1, 28)
-    ]
-    MembershipFactory()
-
-    first = browser.get("/credits/purchases")
-    second = browser.get("/credits/purchases", {"before": first.context["next"]})
-
-    assert [len(page.context["rows"]) for page in (first, second)] == [25, 2]
-    assert [row.purchase.pk for row in second.context["rows"]] == [made[1].pk, made[0].pk]
-    assert second.context["next"] is None
-    assert browser.get("/credits/purchases", {"before": "x"}).status_code == 404
