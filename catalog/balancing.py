@@ -15,6 +15,7 @@ from catalog.types import Balancing
 
 STRATEGIES: Final[tuple[str, ...]] = get_args(Balancing)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+_NAME_RULE: Final = "lower-case letters, digits and . _ -, at most 40"
 _KEYS_MAX: Final = 50
 _WEIGHT_MAX: Final = 1_000
 _COOLDOWN_MAX_S: Final = 3_600
@@ -52,39 +53,50 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """How a provider's requests are shared, keys in the order in which they were added."""
 
     strategy: str
+    group: str
     cooldown_s: int
     keys: tuple[KeyShare, ...]
 
 
 def balance_provider(
-    *, slug: str, strategy: str | None = None, cooldown_s: int | None = None, key: KeyChange | None = None, by: Actor = None
+    *,
+    slug: str,
+    strategy: str | None = None,
+    group: str | None = None,
+    cooldown_s: int | None = None,
+    key: KeyChange | None = None,
+    by: Actor = None,
 ) -> Balance:
-    """Change what is given and publish; with nothing given only look. Returns what holds from now on.
+    """Change what is given and publish; with nothing given only look. Returns what holds from now on. The group '' is none.
 
     Raises: UnknownProvider, BadBalance, BadKey, BrokenCatalog; then nothing has changed.
     """
-    _check(strategy, cooldown_s)
+    _check(strategy, group, cooldown_s)
+    changed = {name: value for name, value in (("balancing", strategy), ("group", group), ("cooldown_s", cooldown_s)) if value is not None}
     with transaction.atomic():
         provider = Provider.objects.select_for_update().filter(slug=slug).first()
         if provider is None:
             msg = f"there is no provider {slug!r}"
             raise UnknownProvider(msg)
-        if strategy is not None or cooldown_s is not None:
-            provider.balancing = provider.balancing if strategy is None else strategy
-            provider.cooldown_s = provider.cooldown_s if cooldown_s is None else cooldown_s
-            provider.save(update_fields=["balancing", "cooldown_s"])
+        if changed:
+            for field, value in changed.items():
+                setattr(provider, field, value)
+            provider.save(update_fields=list(changed))
         if key is not None:
             _change_key(provider, key, by=by)
         balance = _read(provider)
-        if strategy is not None or cooldown_s is not None or key is not None:
+        if changed or key is not None:
             audit.record(organization_id=None, by=by, action="provider.updated", target=slug, detail=msgspec.to_builtins(balance))
             publication.publish()
     return balance
 
 
-def _check(strategy: str | None, cooldown_s: int | None) -> None:
+def _check(strategy: str | None, group: str | None, cooldown_s: int | None) -> None:
     if strategy is not None and strategy not in STRATEGIES:
         msg = f"the strategy must be one of {', '.join(STRATEGIES)}"
+        raise BadBalance(msg)
+    if group and not _NAME.fullmatch(group):
+        msg = f"group {group[:60]!r}: {_NAME_RULE}"
         raise BadBalance(msg)
     if cooldown_s is not None and not 0 <= cooldown_s <= _COOLDOWN_MAX_S:
         msg = f"the cooldown must be 0 to {_COOLDOWN_MAX_S} seconds"
@@ -93,7 +105,7 @@ def _check(strategy: str | None, cooldown_s: int | None) -> None:
 
 def _change_key(provider: Provider, change: KeyChange, *, by: Actor) -> None:
     if not _NAME.fullmatch(change.name):
-        msg = f"key name {change.name[:60]!r}: lower-case letters, digits and . _ -, at most 40"
+        msg = f"key name {change.name[:60]!r}: {_NAME_RULE}"
         raise BadBalance(msg)
     held = ProviderCredential.objects.filter(provider=provider, name=change.name).first()
     if held is None and (change.is_removed or change.api_key is None):
@@ -125,4 +137,4 @@ def _change_key(provider: Provider, change: KeyChange, *, by: Actor) -> None:
 def _read(provider: Provider) -> Balance:
     rows = ProviderCredential.objects.filter(provider=provider).order_by("id")
     keys = tuple(KeyShare(name=one.name, weight=one.weight, rpm_limit=one.rpm_limit, tpm_limit=one.tpm_limit) for one in rows)
-    return Balance(strategy=provider.balancing, cooldown_s=provider.cooldown_s, keys=keys)
+    return Balance(strategy=provider.balancing, group=provider.group, cooldown_s=provider.cooldown_s, keys=keys)

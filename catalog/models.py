@@ -58,6 +58,7 @@ class Provider(CatalogRow):
     sealed_headers = models.BinaryField(null=True, blank=True, help_text="Headers for every call, as sealed JSON; some are secret.")
     is_last_resort = models.BooleanField(default=False, help_text="Tried only after all that are not.")
     balancing = models.CharField(max_length=14, default="weighted", help_text="How its keys share requests: types.Balancing.")
+    group = models.CharField(max_length=40, blank=True, default="", help_text="Providers of one group share requests by their strategy.")
     cooldown_s = models.PositiveSmallIntegerField(default=5, help_text="Rest of a key after a rate limit that does not say how long.")
     hq = models.CharField(max_length=2, blank=True, default="", help_text="Country code of the headquarters.")
     docs_url = models.CharField(max_length=300, blank=True, default="")

@@ -106,6 +106,7 @@ def _provider_spec(row: Provider, hosting: Hosting, sealed: tuple[bytes, ...], s
         sealed_credentials=sealed if hosting.mode == "live" else (),
         credential_settings=settings_of if hosting.mode == "live" else (),
         balancing=row.balancing,  # type: ignore[arg-type]
+        group=row.group,
         cooldown_s=row.cooldown_s,
         allow_private_address=row.allow_private_address,
         like=row.like,

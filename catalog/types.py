@@ -135,6 +135,7 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     sealed_credentials: tuple[bytes, ...] = ()
     credential_settings: tuple[CredentialSettings, ...] = ()  # one for each, in the same order; empty: all alike
     balancing: Balancing = "weighted"
+    group: str = ""  # providers of one group are each other's equals: ``balancing`` chooses among them too
     cooldown_s: int = 5  # after a rate limit that does not say how long
     allow_private_address: bool = False  # an operator's own server on a private network or loopback
     like: str = ""  # the slug whose quirks it shares; '' is its own

@@ -20,10 +20,11 @@ _SMOOTHING: Final = 0.2  # weight of the newest latency
 class Deployment:
     """One credential at one endpoint, and what this process knows of it. ``name`` is what other processes know it by."""
 
-    __slots__ = ("credential", "in_flight", "latency_ms", "minute", "name", "requests", "tokens")
+    __slots__ = ("credential", "endpoint_id", "in_flight", "latency_ms", "minute", "name", "requests", "tokens")
 
-    def __init__(self, name: str, credential: Credential) -> None:
+    def __init__(self, name: str, endpoint_id: str, credential: Credential) -> None:
         self.name = name
+        self.endpoint_id = endpoint_id
         self.credential = credential
         self.in_flight = 0
         self.latency_ms = 0.0  # to the first byte, smoothed; 0: not measured
@@ -78,11 +79,17 @@ class Balancer:
         """Note that a request goes out."""
         self._turn_minute(deployment)
         deployment.in_flight += 1
+        in_flight = self._health.in_flight
+        in_flight[deployment.endpoint_id] = in_flight.get(deployment.endpoint_id, 0) + 1
         deployment.requests += 1
 
     def ended(self, deployment: Deployment) -> None:
         """Note that a request is over, however it ended."""
         deployment.in_flight -= 1
+        in_flight = self._health.in_flight
+        in_flight[deployment.endpoint_id] -= 1
+        if not in_flight[deployment.endpoint_id]:
+            del in_flight[deployment.endpoint_id]
 
     def measured(self, deployment: Deployment, *, latency_ms: float) -> None:
         """Note how long the first byte took."""
@@ -112,7 +119,7 @@ class Balancer:
             if deployment is None:
                 if len(known) >= _LOADS_MAX:
                     known.clear()
-                deployment = known[name] = Deployment(name, credential)
+                deployment = known[name] = Deployment(name, endpoint_id, credential)
             deployment.credential = credential  # a new version of the catalog may have other limits
             found.append(deployment)
         return found

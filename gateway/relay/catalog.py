@@ -60,7 +60,7 @@ class Host:
 
     @property
     def is_balanced(self) -> bool:
-        """Whether there are several credentials, or limits to keep."""
+        """Whether there are several credentials, limits to keep, or a group to share requests with."""
         return bool(self.credentials)
 
     @property
@@ -100,13 +100,16 @@ def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | Non
         if not config.simulator_url:
             return None
         version = _SIMULATED_VERSIONS.get(spec.dialect, "v1")
-        return Host(spec, f"{config.simulator_url}/p/{spec.slug}/{version}", "", simulated=True)
+        grouped = (Credential("main", ""),) if spec.group else ()
+        return Host(spec, f"{config.simulator_url}/p/{spec.slug}/{version}", "", simulated=True, credentials=grouped)
     balanced: tuple[Credential, ...] = ()
     if spec.sealed_credentials:
         opened = [sealer.open_sealed(one) for one in spec.sealed_credentials]
         credential, balanced = opened[0], _balanced(spec, opened)
     else:
         credential = config.provider_credentials.get(spec.slug, "")
+    if spec.group and not balanced:
+        balanced = (Credential("main", credential),)
     headers = standing_headers(spec)
     if spec.sealed_headers:
         headers |= msgspec.json.decode(sealer.open_sealed(spec.sealed_headers), type=dict[str, str])

@@ -163,7 +163,7 @@ class _Ranking:
             )
         return rows
 
-    def _reason(self, one: Candidate, *, is_first: bool) -> tuple[str, str, int | None]:
+    def _reason(self, one: Candidate, *, is_first: bool) -> tuple[str, str, int | None]:  # noqa: PLR0911 -- a list of rules
         wish, endpoint = self._wishes[one.endpoint.model], one.endpoint
         if wish.order:
             places = [place for place, slug in enumerate(wish.order) if slug in (endpoint.tag, endpoint.provider)]
@@ -175,6 +175,8 @@ class _Ranking:
         if wish.sort:
             across = " among the endpoints of all models" if wish.across_models else ""
             return "sort", f"sorted by {wish.sort}{across}", None
+        if is_first and one.host.spec.group:
+            return "group", f"chosen from the group {one.host.spec.group} by its strategy, {one.host.spec.balancing}", None
         if endpoint.is_free or one.blended_picos == 0:
             return "free", "costs nothing", None
         permille = round(_PERMILLE * _weight(one) / self._weights[endpoint.model])

@@ -45,6 +45,7 @@ class EndpointHealth:
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, statistics: Statistics | None = None) -> None:
         self._clock = clock
         self.statistics = Statistics() if statistics is None else statistics
+        self.in_flight: dict[str, int] = {}  # endpoint → requests on their way, of hosts that are balanced
         self._troubles: dict[str, _Trouble] = {}
         self._cooling: dict[str, float] = {}  # deployment, or endpoint when all of its are → until
         self._outage_news: dict[str, float] = {}  # endpoint → when it last failed; 0: it answers

@@ -153,18 +153,49 @@ def order_candidates(
         places = {slug: place for place, slug in enumerate(wish.order)}
         last = len(places)
         return sorted(candidates, key=lambda one: min(places.get(one.endpoint.tag, last), places.get(one.endpoint.provider, last)))
-    return candidates if wish.sort else draw(candidates, equals, rng)
+    return candidates if wish.sort else draw(candidates, equals, health, rng)
 
 
-def draw(candidates: list[Candidate], count: int, rng: random.Random) -> list[Candidate]:
-    """Put one of the first ``count``, drawn with weight 1 / price², in front of all others, which stay. Free ones win outright."""
-    if count < 2 or candidates[0].blended_picos == 0:  # noqa: PLR2004 -- one is no choice
+def draw(candidates: list[Candidate], count: int, health: EndpointHealth, rng: random.Random) -> list[Candidate]:
+    """Put one of the first ``count``, drawn with weight 1 / price², in front of all others, which stay. Free ones win outright.
+
+    If it belongs to a group of the operator's, the group's strategy chooses among its members of those ``count``.
+    """
+    if count < 2:  # noqa: PLR2004 -- one is no choice
         return candidates
-    weights = [1.0 / (one.blended_picos * one.blended_picos) for one in candidates[:count]]
-    chosen = rng.choices(range(count), weights)[0]
+    chosen = 0
+    if candidates[0].blended_picos:
+        weights = [1.0 / (one.blended_picos * one.blended_picos) for one in candidates[:count]]
+        chosen = rng.choices(range(count), weights)[0]
+    group = candidates[chosen].host.spec.group
+    if group:
+        members = [place for place in range(count) if candidates[place].host.spec.group == group]
+        chosen = _choose_member(candidates, members, candidates[chosen].host.spec.balancing, health, rng)
     if chosen:
         candidates.insert(0, candidates.pop(chosen))
     return candidates
+
+
+def _choose_member(candidates: list[Candidate], members: list[int], strategy: str, health: EndpointHealth, rng: random.Random) -> int:
+    """Return the place of the group's member that goes first. Members without measurements are measured."""
+
+    def weight(place: int) -> int:
+        return sum(one.weight for one in candidates[place].host.credentials)
+
+    def headroom(place: int) -> float:
+        one = candidates[place]
+        shares = [health.statistics.headroom(f"{one.endpoint.id}|{credential.name}") for credential in one.host.credentials]
+        return max((1.0 if share is None else share for share in shares), default=1.0)
+
+    rng.shuffle(members)  # so that equals take turns
+    match strategy:
+        case "least_busy":
+            return min(members, key=lambda place: health.in_flight.get(candidates[place].endpoint.id, 0) / max(weight(place), 1))
+        case "lowest_latency":
+            return min(members, key=lambda place: health.statistics.latency_ms(candidates[place].endpoint.id) or 0.0)
+        case "headroom":
+            return max(members, key=headroom)
+    return rng.choices(members, [max(weight(place), 1) for place in members])[0]
 
 
 def sort_across(candidates: list[Candidate], wish: Preferences, health: EndpointHealth) -> list[Candidate]:

@@ -56,6 +56,14 @@ def test_a_key_is_changed_replaced_and_taken_away_by_its_name(publish_small: Cal
     assert [one.name for one in acme().credential_settings] == ["b"]
 
 
+def test_providers_of_a_group_are_published_with_it_until_they_leave(publish_small: Callable[..., Snapshot]) -> None:
+    publish_small()
+    assert run("acme", "--group", "boxes", "--strategy", "headroom").startswith("acme: headroom in group boxes, ")
+    assert acme().group == "boxes"
+    run("acme", "--group", "")
+    assert acme().group == ""
+
+
 def test_looking_changes_and_publishes_nothing(publish_small: Callable[..., Snapshot]) -> None:
     publish_small()
     versions = CatalogSnapshot.objects.count()
@@ -86,6 +94,7 @@ def test_no_secret_is_in_what_is_printed_recorded_or_published(publish_small: Ca
         (("acme", "--key", "a", "--api-key", "k", "--rpm", "-1"), "rpm_limit must be 0"),
         (("acme", "--cooldown-s", "-1"), "0 to 3600 seconds"),
         (("acme", "--strategy", "random"), "invalid choice"),
+        (("acme", "--group", "Two Words"), "group 'Two Words': lower-case"),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_changes_nothing(

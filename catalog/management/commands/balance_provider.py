@@ -25,6 +25,7 @@ class Command(BaseCommand):
         """Take the slug and what to change."""
         parser.add_argument("slug", help="the provider, such as openai")
         parser.add_argument("--strategy", choices=STRATEGIES, help="how requests are shared; weighted at first")
+        parser.add_argument("--group", help="providers of one group are balanced among each other too, whatever their price; '' leaves it")
         parser.add_argument("--cooldown-s", type=int, help="seconds that a key rests after a rate limit that names no time; 5 at first")
         parser.add_argument("--key", help="the name of the key that the other options are for, such as 'second'; set_provider's is 'main'")
         parser.add_argument("--api-key", help="adds the key, or another in its place; '-' reads it from standard input")
@@ -40,7 +41,11 @@ class Command(BaseCommand):
             raise CommandError(msg)
         try:
             balance = balance_provider(
-                slug=options["slug"], strategy=options["strategy"], cooldown_s=options["cooldown_s"], key=_read_change(options)
+                slug=options["slug"],
+                strategy=options["strategy"],
+                group=options["group"],
+                cooldown_s=options["cooldown_s"],
+                key=_read_change(options),
             )
         except _REFUSALS as error:
             raise CommandError(str(error)) from error
@@ -61,7 +66,8 @@ def _read_change(options: dict[str, Any]) -> KeyChange | None:
 
 
 def _describe(slug: str, balance: Balance) -> str:
-    lines = [f"{slug}: {balance.strategy}, a key rests {balance.cooldown_s} s after a rate limit that does not say how long"]
+    group = f" in group {balance.group}" if balance.group else ""
+    lines = [f"{slug}: {balance.strategy}{group}, a key rests {balance.cooldown_s} s after a rate limit that does not say how long"]
     for key in balance.keys:
         limits = [f"{limit:,} {word} a minute" for limit, word in ((key.rpm_limit, "requests"), (key.tpm_limit, "tokens")) if limit]
         lines.append(f"  {key.name}: weight {key.weight}, {' and '.join(limits) or 'no limit'}")

@@ -2,16 +2,20 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from catalog.types import Usage
+from gateway.relay.balancing import Balancer
+from gateway.relay.catalog import Credential
 from gateway.relay.errors import NoEndpoint
 from gateway.relay.health import EndpointHealth
-from gateway.relay.preferences import read_preferences
+from gateway.relay.preferences import NO_PREFERENCES, read_preferences
 from gateway.relay.quality import GOOD, POOR
-from gateway.relay.routing import find_route
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.routing import find_route, order_endpoints
+from gateway.relay.statistics import Bulletin, Sample, Statistics
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.catalog_views import make_view
 
@@ -201,3 +205,64 @@ def test_text_that_may_be_learned_from_is_no_endpoints_while_nobodys_permission_
     with pytest.raises(NoEndpoint) as raised:
         Known("a").order(enforce_distillable_text=True)
     assert raised.value.availability["excluded_by"] == ["distillable_text"]
+
+
+def grouped(*names, strategy="weighted", weights=None, usd=1):
+    members = []
+    for name in names:
+        one = make_candidate(name, prompt_usd_per_million=usd)
+        spec = msgspec.structs.replace(one.host.spec, group="boxes", balancing=strategy)
+        credentials = (Credential("main", "", weight=(weights or {}).get(name, 1)),)
+        members.append(replace(one, host=replace(one.host, spec=spec, credentials=credentials)))
+    return members
+
+
+def first_of(members, health, seed):
+    route = order_endpoints(members, wish=NO_PREFERENCES, parameters=frozenset(), max_tokens=None, health=health, rng=random.Random(seed))
+    assert sorted(one.endpoint.tag for one in route.candidates) == sorted(one.endpoint.tag for one in members)
+    return route.candidates[0].endpoint.tag
+
+
+def test_a_group_shares_requests_by_weight_even_where_it_costs_nothing():
+    members = grouped("a", "b", weights={"b": 4}, usd=0)
+    counts = Counter(first_of(members, EndpointHealth(), seed) for seed in range(5000))
+    chi_squared = (counts["a"] - 1000) ** 2 / 1000 + (counts["b"] - 4000) ** 2 / 4000
+    assert chi_squared < 10.83  # one degree of freedom, p = 0.001
+
+
+def test_the_least_busy_of_a_group_goes_first():
+    members, health = grouped("a", "b", "c", strategy="least_busy"), EndpointHealth()
+    balancer = Balancer(health)
+    started = []
+    for seed in range(30):
+        tag = first_of(members, health, seed)
+        started.append(tag)
+        balancer.began(balancer.choose(next(one for one in members if one.endpoint.tag == tag)))
+    assert Counter(started) == {"a": 10, "b": 10, "c": 10}
+
+    done = balancer.choose(members[1])
+    balancer.ended(done)
+    assert first_of(members, health, 1) == "b"
+
+
+def test_the_fastest_of_a_group_goes_first_after_each_was_measured():
+    known = Known("a", "b", "c")
+    members = grouped("a", "b", "c", strategy="lowest_latency")
+    known.measure("a", ms=(300,))
+    known.measure("b", ms=(100,))
+    assert first_of(members, known.health, 1) == "c"
+    known.measure("c", ms=(200,))
+    assert {first_of(members, known.health, seed) for seed in range(20)} == {"b"}
+
+
+def test_the_member_with_the_most_of_its_rate_limit_left_goes_first():
+    members, health = grouped("a", "b", strategy="headroom"), EndpointHealth(statistics=Statistics(lambda: NOW_S))
+    health.statistics.merge(Bulletin(headroom={"author/model@a|main": 0.2, "author/model@b|main": 0.7}), NOW_S)
+    assert {first_of(members, health, seed) for seed in range(20)} == {"b"}
+
+
+def test_a_member_with_an_outage_is_passed_over():
+    members, health = grouped("a", "b", strategy="least_busy"), EndpointHealth()
+    for _ in range(3):
+        health.failure("author/model@a")
+    assert {first_of(members, health, seed) for seed in range(20)} == {"b"}
