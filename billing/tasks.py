@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing import limits
+from billing import limits, signup_credit
 from billing.books import expiry, holds, outbox, partitions, settlement
 from billing.proof import freezes, watch
 
@@ -35,6 +35,12 @@ def reap_expired_holds() -> int:
 def expire_credit() -> int:
     """Take what is left of granted credit whose time is over. Return the nanos taken."""
     return expiry.expire_due()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def grant_signup_credit() -> int:
+    """Grant sign-up credit to those who wait for it. Return how many got it."""
+    return signup_credit.sweep()
 
 
 @shared_task  # type: ignore[untyped-decorator]

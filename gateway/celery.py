@@ -38,6 +38,8 @@ app.conf.beat_schedule = {
     "reap": {"task": "billing.tasks.reap_expired_holds", "schedule": 2.0, "options": {"expires": 2.0, "queue": "ledger"}},
     # Granted credit whose time is over.
     "expire-credit": {"task": "billing.tasks.expire_credit", "schedule": 60.0, "options": {"expires": 60.0}},
+    # Sign-up credit of those who waited for a free place.
+    "signup-credit": {"task": "billing.tasks.grant_signup_credit", "schedule": 900.0, "options": {"expires": 900.0}},
     # Day partitions of the usage table, a week ahead.
     "partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 600.0}},
     # Scheduled prices whose day has come.

@@ -205,6 +205,21 @@ PURCHASE_MIN_CENTS = env_int("PURCHASE_MIN_CENTS", 500)
 PURCHASE_MAX_CENTS = env_int("PURCHASE_MAX_CENTS", 2_500_000)
 # Credit that operators and campaigns grant expires after so many days, unless they say otherwise. 0 is never.
 GRANT_DAYS = env_int("GRANT_DAYS", 365)
+# Credit for signing up, cents; 0 is none. Granted when the mail address is verified, once per person and mailbox; it expires.
+SIGNUP_CREDIT_CENTS = env_int("SIGNUP_CREDIT_CENTS", 0)
+SIGNUP_CREDIT_DAYS = env_int("SIGNUP_CREDIT_DAYS", 30)
+# Its limits: grants in a UTC day (more wait), from one network in 24 hours, and ever to one domain that is not open to everybody.
+SIGNUP_CREDIT_A_DAY = env_int("SIGNUP_CREDIT_A_DAY", 500)
+SIGNUP_CREDIT_A_NETWORK = env_int("SIGNUP_CREDIT_A_NETWORK", 3)
+SIGNUP_CREDIT_A_DOMAIN = env_int("SIGNUP_CREDIT_A_DOMAIN", 10)
+SIGNUP_CREDIT_OPEN_DOMAINS = env_list(
+    "SIGNUP_CREDIT_OPEN_DOMAINS",
+    "gmail.com,outlook.com,hotmail.com,live.com,yahoo.com,icloud.com,me.com,proton.me,protonmail.com,gmx.de,gmx.net,web.de,qq.com,163.com",
+)
+SIGNUP_CREDIT_BLOCKED_DOMAINS = env_list(
+    "SIGNUP_CREDIT_BLOCKED_DOMAINS",
+    "mailinator.com,guerrillamail.com,10minutemail.com,temp-mail.org,yopmail.com,trashmail.com,sharklasers.com,getnada.com,maildrop.cc",
+)
 # Who sells, as it stands on receipts. Lines of the address are separated by '|'.
 SELLER_NAME = env_str("SELLER_NAME", "Tollway")
 SELLER_ADDRESS = env_str("SELLER_ADDRESS", "")
