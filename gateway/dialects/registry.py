@@ -49,16 +49,19 @@ _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
         "elevenlabs": ElevenLabsSpeech(),
         "deepgram": DeepgramSpeech(),
         "gemini": GeminiSpeech(),
+        "vertex": GeminiSpeech("/publishers/google"),
     },
     "transcription": {
         "chat_completions": OpenAiTranscriptions(),
         "elevenlabs": ElevenLabsTranscriptions(),
         "deepgram": DeepgramTranscriptions(),
         "gemini": ChatTranscriptions(_GEMINI),
+        "vertex": ChatTranscriptions(_VERTEX["gemini"]),
     },
     "image": {
         "chat_completions": OpenAiImages(),
         "gemini": GeminiImages(_GEMINI),
+        "vertex": GeminiImages(_VERTEX["gemini"]),
     },
     # Hosts of OpenAI's form have taken over Jina's for this.
     "rerank": {

@@ -211,7 +211,10 @@ class DeepgramSpeech(SoundDialect):
 
 
 class GeminiSpeech(SoundDialect):
-    """POST …/models/{model}:streamGenerateContent with a voice: PCM of 24,000 samples a second."""
+    """POST …/models/{model}:streamGenerateContent with a voice: PCM of 24,000 samples a second. ``root`` is what Vertex has before it."""
+
+    def __init__(self, root: str = "") -> None:
+        self._root = root
 
     def encode_request(
         self, request: ChatRequest, endpoint: EndpointSpec, provider: ProviderSpec, *, stream: bool, max_tokens: int | None
@@ -227,7 +230,7 @@ class GeminiSpeech(SoundDialect):
             options["maxOutputTokens"] = max_tokens
         body = {"contents": [{"role": "user", "parts": [{"text": text}]}], "generationConfig": options}
         return UpstreamCall(
-            path=f"/models/{quote(endpoint.provider_model_id, safe='')}:streamGenerateContent",
+            path=f"{self._root}/models/{quote(endpoint.provider_model_id, safe='')}:streamGenerateContent",
             body=encode_json(body),
             headers=JSON_HEADERS,
             query={"alt": "sse"},

@@ -20,7 +20,7 @@ from gateway.providers.table import lacks_for, standing_headers
 from gateway.relay.config import RelayConfig
 from gateway.relay.families import latest_aliases
 
-_DRAWING_DIALECTS = frozenset({"gemini"})  # in which a model of pictures can be asked for a chat
+_DRAWING_DIALECTS = frozenset({"gemini", "vertex"})  # in which a model of pictures can be asked for a chat
 _log = logging.getLogger(__name__)
 # What stands in a provider's own address between its name and the paths of its dialect; the simulator tells formats apart by it.
 _SIMULATED_VERSIONS = {"gemini": "v1beta", "cohere": "v2", "voyage": "voyage/v1"}
