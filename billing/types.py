@@ -20,6 +20,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int
     latency_ms: int
     reason: str = ""  # why it failed: connect, timeout, 5xx, rate_limit, …; '' for the one that answered
+    # What this try probably cost us although another one answered: a part of the event's ``cost_nanos``, owed to this try's provider.
+    cost_nanos: int = 0
 
 
 class UsageEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

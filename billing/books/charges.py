@@ -84,7 +84,7 @@ def charge(rows: Sequence[UsageRow], *, shard: int, batch_id: int) -> Charged:
     Needs a transaction. Raises: ledger.UnknownOrganization, ledger.UnbalancedPosting.
     """
     by_org = _sum_up((row.event.org_id, row.event.amount_nanos) for row in rows)
-    by_provider = _sum_up((row.event.provider, cost_nanos(row)) for row in rows)
+    by_provider = _sum_up(owed for row in rows for owed in costs_by_provider(row))
     customers = {AccountKey(code, org_id) for org_id in by_org for code in CUSTOMER_CODES}
     costs = {AccountKey(code, None, shard, p) for p in by_provider for code in (AccountCode.PROVIDER_COST, AccountCode.PROVIDER_PAYABLE)}
     ids = open_accounts(customers | costs | {AccountKey(AccountCode.REVENUE_USAGE, None, shard)})
@@ -143,6 +143,13 @@ def assert_balanced(used_nanos: Mapping[int, int], *, batch_id: int) -> None:
 def cost_nanos(row: UsageRow) -> int:
     """Return what a provider charges us for the row: nothing when the provider is simulated."""
     return 0 if row.event.simulated else row.event.cost_nanos
+
+
+def costs_by_provider(row: UsageRow) -> list[tuple[str, int]]:
+    """Return to whom the row's cost is owed, nanos: tries that did not answer may have cost something too."""
+    event, total_nanos = row.event, cost_nanos(row)
+    elsewhere = [] if event.simulated else [(one.provider, one.cost_nanos) for one in event.attempts if one.cost_nanos]
+    return [(event.provider, total_nanos - sum(nanos for _, nanos in elsewhere)), *elsewhere]
 
 
 def _sum_up(amounts: Iterable[tuple[K, int]]) -> dict[K, _Movement]:

@@ -17,12 +17,14 @@ from gateway.relay.explanation_shapes import (
     Explanation,
     Limit,
     NamedModel,
+    PlannedHedge,
     PlannedHold,
     RankedEndpoint,
     RejectedEndpoint,
     amount,
 )
 from gateway.relay.health import EndpointHealth
+from gateway.relay.hedging import hedge_after_s, second_of
 from gateway.relay.hold import disabled_key, endless_answer, holds_to_try, refused_hold
 from gateway.relay.planning import plan_names, plan_route
 from gateway.relay.preferences import Preferences, read_preferences
@@ -79,6 +81,7 @@ def explain(
         endpoints=ranked,
         rejected=rejected,
         hold=holding,
+        hedge=_planned_hedge(request, route, health, terms),
         limits=_limits(standing, holding),
         error=_told(error or _money_error(standing, holding, terms)),
     )
@@ -278,6 +281,16 @@ def _planned_hold(request: ChatRequest, candidates: list[Candidate], standing: S
         output_tokens_max=plan.output_tokens,
         output_tokens_cap=plan.cap_tokens,
     )
+
+
+def _planned_hedge(request: ChatRequest, route: Route, health: EndpointHealth, terms: Terms) -> PlannedHedge | None:
+    tried = route.candidates[: terms.attempts_max]
+    if not (route.is_hedged and request.stream and tried):
+        return None
+    second = second_of(tried, health)
+    if second is None:
+        return None
+    return PlannedHedge(endpoint_id=second.endpoint.id, after_ms=round(hedge_after_s(health, tried[0]) * 1000))
 
 
 def _limits(standing: Standing | None, hold: PlannedHold | None) -> list[Limit]:

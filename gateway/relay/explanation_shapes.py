@@ -65,6 +65,13 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     covers: bool
 
 
+class PlannedHedge(msgspec.Struct, frozen=True, kw_only=True):
+    """The endpoint that starts beside the first when that has been silent for so many milliseconds."""
+
+    endpoint_id: str
+    after_ms: int
+
+
 class NamedModel(msgspec.Struct, frozen=True):
     """A name in the request, and the model and the routing suffix that it stands for."""
 
@@ -86,6 +93,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: list[RankedEndpoint]
     rejected: list[RejectedEndpoint]
     hold: PlannedHold | None
+    hedge: PlannedHedge | None
     limits: list[Limit]
     error: Json | None
 

@@ -43,6 +43,7 @@ def plan_route(
         health=health,
         rng=rng,
     )
+    route.is_hedged = wish.hedge
     if home is None:
         return route, None
     return route, settle_in(route, home, wish, health, any_model=not ROUTERS.isdisjoint(names_of(request)))

@@ -53,6 +53,7 @@ class Preferences:
     across_models: bool = False
     max_rates: tuple[tuple[str, int], ...] = ()
     distillable_only: bool = False
+    hedge: bool = False
     max_latencies_ms: tuple[tuple[int, float], ...] = ()
     min_throughputs_tps: tuple[tuple[int, float], ...] = ()
 
@@ -173,6 +174,7 @@ def read_preferences(raw: dict[str, Any]) -> Preferences:
         sort=sort,
         across_models=across_models,
         max_rates=_max_rates(raw),
+        hedge=_flag(raw, "hedge"),
         distillable_only=_flag(raw, "enforce_distillable_text"),
         max_latencies_ms=_thresholds(raw, "preferred_max_latency", _MS_PER_S),
         min_throughputs_tps=_thresholds(raw, "preferred_min_throughput"),

@@ -49,10 +49,11 @@ _PARAMETER_NAMES = {"reasoning_effort": "reasoning", "functions": "tools", "func
 
 @dataclass(slots=True)
 class Route:
-    """Candidates in the order to try, and what ruled the others out (rule → how many)."""
+    """Candidates in the order to try, and what ruled the others out (rule → how many). ``is_hedged``: the second may start early."""
 
     candidates: list[Candidate]
     excluded_by: dict[str, int] = field(default_factory=dict)
+    is_hedged: bool = False
 
 
 def is_named(slugs: Sequence[str], candidate: Candidate) -> bool:

@@ -13,7 +13,7 @@ from catalog.pricing import PROMPT_METERS, TOKEN_METERS, Cost, UnpricedMeter, co
 from catalog.types import METERS, EndpointSpec, ModelType, RateCard, Usage
 from gateway.dialects.base import ChatRequest
 from gateway.dialects.client import Closing
-from gateway.relay.catalog import Candidate
+from gateway.relay.catalog import Candidate, Host
 from gateway.relay.estimate import estimated_prompt_tokens, estimated_tokens
 from gateway.relay.generation import Generation, Outcome
 
@@ -114,6 +114,18 @@ def probable_nanos(endpoint: EndpointSpec, *, prompt_tokens: int, output_tokens:
     return _priced(endpoint.price, Usage(input_tokens=prompt_tokens, output_tokens=output_tokens), "", at, endpoint.id).nanos
 
 
+def probable_cost_nanos(candidate: Candidate, *, prompt_tokens: int, at: dt.datetime) -> int:
+    """Return what a provider probably charges us for a prompt whose answer was cancelled before it began, nanos."""
+    if candidate.host.simulated:
+        return 0
+    return _priced(candidate.endpoint.cost, Usage(input_tokens=prompt_tokens), "", at, candidate.endpoint.id).nanos
+
+
+def _lost_nanos(generation: Generation, host: Host) -> int:
+    """Return what tries that did not answer cost us, nanos. Nothing when the answer is simulated: then no books are kept of its cost."""
+    return 0 if host.simulated else sum(one.cost_nanos for one in generation.attempts)
+
+
 def price(generation: Generation, candidate: Candidate) -> Bill:
     """Price the outcome with the version the request was routed with."""
     outcome = generation.outcome
@@ -164,7 +176,7 @@ class Settler:
             key_id=caller.key_id,
             amount_nanos=bill.amount_nanos,
             amount_picos=bill.amount_picos,
-            cost_nanos=bill.cost_nanos,
+            cost_nanos=bill.cost_nanos + _lost_nanos(generation, host),
             hold_nanos=generation.hold.amount_nanos,
             status=outcome.status,  # type: ignore[arg-type]
             api_type=generation.dialect.api_type,

@@ -9,10 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from catalog.types import Usage
-from gateway.dialects.base import InvalidRequest, Json, StreamDecoder, UpstreamDialect, UpstreamFault
+from gateway.dialects.base import InvalidRequest, Json, StreamDecoder, UpstreamFault
 from gateway.dialects.client import StreamEncoder
 from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_call
 from gateway.relay.catalog import Candidate
@@ -20,26 +18,20 @@ from gateway.relay.errors import ApiError
 from gateway.relay.estimate import bound_nanos, estimated_prompt_tokens, estimated_tokens
 from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, answer_head
+from gateway.relay.hedging import Hedger
 from gateway.relay.hold import Cashier
+from gateway.relay.openings import BrokenStream, Opening, decode_piece, new_frames, read_first_chunks
 from gateway.relay.outcomes import StreamedCalls
 from gateway.relay.presence import work_while_present
 from gateway.relay.settlement import Bill, Settler, estimate_usage, partial_usage, probable_nanos
-from gateway.relay.sse import Frames, MalformedStream, SseDecoder
-from gateway.relay.tries import Attempt, Dispatcher
+from gateway.relay.sse import Frames
+from gateway.relay.tries import Attempt, Dispatcher, Tries
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
 _OK = 200
 # Characters of output that count as one token while a stream is watched against its hold: fewer than the average in English and
 # about right in Chinese, so that the hold grows before it is needed.
 _WATCH_CHARS_PER_TOKEN = 1
-
-
-class BrokenStream(Exception):
-    """The provider failed in the middle of an answer; ``fault`` says how."""
-
-    def __init__(self, fault: UpstreamFault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
 
 
 class CreditExhausted(Exception):
@@ -65,6 +57,7 @@ class StreamRelay:
         self._dispatcher = dispatcher
         self._log = dispatcher.log
         self._config = dispatcher.config
+        self._hedger = Hedger(client=client, cashier=cashier, dispatcher=dispatcher)
         self._open: set[Exchange] = set()
         self._comments: set[asyncio.Task[None]] = set()
 
@@ -90,6 +83,9 @@ class StreamRelay:
 
     async def _try_endpoints(self, generation: Generation, exchange: Exchange) -> None:
         tries = self._dispatcher.begin(generation)
+        if generation.route.is_hedged and (opening := await self._hedger.race(generation, tries)) is not None:
+            await self._relay_opening(generation, opening, exchange, tries)
+            return
         while (candidate := tries.candidate()) is not None:
             if not await self._cashier.cover(generation, candidate):
                 tries.skip()
@@ -112,6 +108,15 @@ class StreamRelay:
         await exchange.write(_new_encoder(generation, tries.last).fail(error.to_dict(), None))
         await exchange.finish()
 
+    async def _relay_opening(self, generation: Generation, opening: Opening, exchange: Exchange, tries: Tries) -> None:
+        source = opening.upstream, opening.decoder, opening.parser
+        try:
+            self._log.answered(generation, opening.attempt)
+            await self._relay(generation, opening.attempt, exchange, source, opening.chunks)
+        finally:
+            await opening.stack.aclose()
+            tries.end(opening.attempt)
+
     async def _attempt(self, generation: Generation, attempt: Attempt, exchange: Exchange) -> UpstreamFault | None:
         """Relay the endpoint's answer to its end and return None, or return why it failed before its first chunk."""
         candidate, until_s = attempt.candidate, time.monotonic() + attempt.timeout_s
@@ -129,7 +134,7 @@ class StreamRelay:
                 if upstream.status != _OK:
                     return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())
                 decoder, parser = call.dialect.new_stream_decoder(), new_frames(call.dialect)
-                chunks = await self._first_chunks(upstream, decoder, parser, name, until_s)
+                chunks = await read_first_chunks(upstream, decoder, parser, name, until_s=until_s)
                 if decoder.fault is not None:
                     return decoder.fault
                 self._log.answered(generation, attempt)
@@ -141,24 +146,6 @@ class StreamRelay:
             return fault_from_refusal(refusal)
         except UpstreamDown as down:
             return fault_from_down(down, name)
-
-    @staticmethod
-    async def _first_chunks(
-        upstream: UpstreamStream, decoder: StreamDecoder, parser: Frames, name: str, until_s: float
-    ) -> list[dict[str, Any]]:
-        """Wait for the first chunk, until a monotonic moment.
-
-        Raises: BrokenStream when the stream ends, breaks or makes no sense before.
-        """
-        try:
-            async with asyncio.timeout(until_s - time.monotonic()):
-                while (piece := await upstream.read()) is not None:
-                    chunks = _decode(parser, decoder, piece, name)
-                    if chunks or decoder.fault is not None:
-                        return chunks
-        except TimeoutError:
-            raise BrokenStream(fault_from_down(UpstreamDown("timeout", "no answer in time", sent=True), name)) from None
-        raise BrokenStream(fault_from_down(UpstreamDown("network", "the stream ended before it began", sent=True), name))
 
     async def _relay(
         self,
@@ -195,7 +182,7 @@ class StreamRelay:
                 if piece is None:
                     break
                 piece = await upstream.read()
-                chunks = _decode(parser, decoder, piece, name)
+                chunks = decode_piece(parser, decoder, piece, name)
             if not decoder.complete:
                 raise BrokenStream(fault_from_down(UpstreamDown("network", "the stream broke off", sent=True), name))
             outcome.status = "ok"
@@ -270,27 +257,6 @@ def candidate_limit(generation: Generation) -> int:
     assert generation.candidate is not None  # noqa: S101 -- set by AttemptLog.answered
     endpoint = generation.candidate.endpoint
     return endpoint.max_output_tokens or endpoint.context_length
-
-
-def new_frames(dialect: UpstreamDialect) -> Frames:
-    """Return what takes a stream of ``dialect`` apart: events of text, unless it has a framing of its own."""
-    make = getattr(dialect, "new_frames", SseDecoder)
-    frames: Frames = make()
-    return frames
-
-
-def _decode(parser: Frames, decoder: StreamDecoder, piece: bytes | None, name: str) -> list[dict[str, Any]]:
-    """Return the chunks that ``piece`` completes; None is the end, which may complete one more.
-
-    Raises: BrokenStream when the bytes are not what the dialect allows.
-    """
-    try:
-        chunks: list[dict[str, Any]] = []
-        for event in parser.finish() if piece is None else parser.feed(piece):
-            chunks.extend(decoder.decode(event))
-    except (msgspec.DecodeError, MalformedStream, UnicodeDecodeError) as error:
-        raise BrokenStream(fault_from_down(UpstreamDown("network", "sent a malformed event", sent=True), name)) from error
-    return chunks
 
 
 def _new_encoder(generation: Generation, candidate: Candidate, usage: Usage | None = None) -> StreamEncoder:

@@ -27,6 +27,8 @@ _NS_PER_MS: Final = 1_000_000
 _TIMEOUT_MIN_S: Final = 0.05
 _REFUSED_REST_S: Final = 60.0  # of a credential that the provider does not accept, where there are others
 _TOO_MANY_REQUESTS: Final = 429
+# Why an attempt has no answer: it was slower than the one beside it.
+HEDGED: Final = "hedged"
 # What another credential of the same provider may do better.
 _THE_CREDENTIALS: Final = frozenset({LIMITED, "credential"})
 
@@ -118,8 +120,14 @@ class AttemptLog:
             self._health.failure(endpoint_id)
         self._statistics.record(Sample(endpoint_id, word, deployment=name, headers=attempt.headers))
 
+    def lost(self, generation: Generation, attempt: Attempt, *, cost_nanos: int) -> None:
+        """Note an attempt that was cancelled because another spoke first. No failure; its silence is measured, as a lower bound."""
+        silent_ms = max((time.perf_counter_ns() - attempt.began_ns) // _NS_PER_MS, 1)
+        self._statistics.record(Sample(attempt.candidate.endpoint.id, HEDGED, silent_ms))
+        self._note(generation, attempt, 0, HEDGED, cost_nanos=cost_nanos)
+
     @staticmethod
-    def _note(generation: Generation, attempt: Attempt, status: int, reason: str) -> None:
+    def _note(generation: Generation, attempt: Attempt, status: int, reason: str, *, cost_nanos: int = 0) -> None:
         endpoint = attempt.candidate.endpoint
         generation.attempts.append(
             AttemptRecord(
@@ -128,6 +136,7 @@ class AttemptLog:
                 status=status,
                 latency_ms=(time.perf_counter_ns() - attempt.began_ns) // _NS_PER_MS,
                 reason=reason,
+                cost_nanos=cost_nanos,
             ),
         )
 
@@ -149,7 +158,7 @@ class Dispatcher:
 class Tries:
     """Hands out one attempt after the other: ``next``, then ``failed`` or ``answered`` or ``skipped``."""
 
-    __slots__ = ("_candidates", "_count", "_dispatcher", "_faults", "_generation", "_is_over", "_place", "_tried")
+    __slots__ = ("_beside", "_candidates", "_count", "_dispatcher", "_faults", "_generation", "_is_over", "_place", "_tried")
 
     def __init__(self, dispatcher: Dispatcher, generation: Generation) -> None:
         self._dispatcher = dispatcher
@@ -160,6 +169,7 @@ class Tries:
         self._tried: set[str] = set()  # deployments of the candidate at hand
         self._faults: list[tuple[Candidate, UpstreamFault]] = []
         self._is_over = False
+        self._beside: Candidate | None = None  # the endpoint of an attempt out of turn
 
     def candidate(self) -> Candidate | None:
         """Return the endpoint that would be asked next, or None when nothing is left: endpoints, attempts or time."""
@@ -190,6 +200,31 @@ class Tries:
         timeout_s = max(min(timeout_s, self._left_s()), _TIMEOUT_MIN_S)
         return Attempt(candidate, deployment, timeout_s, time.perf_counter_ns())
 
+    def start_beside(self, candidate: Candidate, *, timeout_s: float) -> Attempt | None:
+        """Begin an attempt beside the one that runs, out of turn: its endpoint has none later. None when it cannot be called now."""
+        dispatcher, deployment = self._dispatcher, None
+        if self._left_s() <= 0:
+            return None
+        if candidate.host.is_balanced:
+            deployment = dispatcher.balancer.choose(candidate, set())
+            if deployment is None:
+                return None
+            dispatcher.balancer.began(deployment)
+        self._count += 1
+        self._beside = candidate
+        self._candidates = [one for one in self._candidates if one is not candidate]
+        dispatcher.health.started(candidate.endpoint.id)
+        return Attempt(candidate, deployment, max(min(timeout_s, self._left_s()), _TIMEOUT_MIN_S), time.perf_counter_ns())
+
+    def lost(self, attempt: Attempt, *, cost_nanos: int) -> None:
+        """Note an attempt that was cancelled because another spoke first, and what it probably cost us, nanos."""
+        self._dispatcher.log.lost(self._generation, attempt, cost_nanos=cost_nanos)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a failure was the request's own, so that nobody else can do better."""
+        return self._is_over
+
     def end(self, attempt: Attempt) -> None:
         """Note that the attempt is over, however it ended."""
         if attempt.deployment is not None:
@@ -201,6 +236,8 @@ class Tries:
         self._dispatcher.log.failed(self._generation, attempt, fault)
         if not may_try_next(fault):
             self._is_over = True
+        elif attempt.candidate is self._beside:
+            return  # it had no turn that would be over
         elif attempt.deployment is None or name_outcome(fault) not in _THE_CREDENTIALS:
             self._next_candidate()
 
