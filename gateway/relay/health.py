@@ -87,6 +87,16 @@ class EndpointHealth:
             trouble.is_open = True
             self._outage_news[endpoint_id] = now
 
+    def stalled(self, endpoint_id: str) -> None:
+        """The provider takes requests and answers none of them (stalls.py): an outage as of now."""
+        now = self._clock()
+        trouble = self._troubles.get(endpoint_id)
+        if trouble is None:
+            trouble = self._troubles[endpoint_id] = _Trouble(now)
+        trouble.is_open = True
+        trouble.failed_at = now
+        self._outage_news[endpoint_id] = now
+
     def rate_limited(self, deployment: str, retry_after_s: float | None) -> None:
         """The provider said 429; leave it alone for as long as it asked, at most an hour."""
         until = self._clock() + min(_COOLING_S if retry_after_s is None else retry_after_s, _COOLING_MAX_S)

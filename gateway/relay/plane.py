@@ -73,6 +73,7 @@ class DataPlane:
         balancer = Balancer(health)
         self._bulletins = Bulletins(config.broker_redis_url, health, on_loads=balancer.hear)
         cashier, settler, dispatcher = Cashier(self._holds, config), Settler(self._holds), Dispatcher(health, balancer, config)
+        self._stalls = dispatcher.stalls
         answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
         self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
         sounds = SoundRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
@@ -105,6 +106,7 @@ class DataPlane:
         self._run(self._streams.keep_alive_forever(), "keep-alive")
         self._run(self._sharing.run_forever(), "sticky-sharing")
         self._run(self._bulletins.run_forever(), "statistics")
+        self._run(self._stalls.watch_forever(), "stalls")
 
     async def close(self) -> None:
         """Stop taking work, hand over what is unsent, close."""

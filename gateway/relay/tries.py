@@ -19,6 +19,7 @@ from gateway.relay.errors import ApiError
 from gateway.relay.generation import Generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.outcomes import name_outcome
+from gateway.relay.stalls import Stalls
 from gateway.relay.statistics import Headers, Sample
 from gateway.relay.tallies import FAULTS, LIMITED, OK
 
@@ -43,6 +44,11 @@ class Attempt(msgspec.Struct, eq=False):
     headers: Headers | None = None  # of the provider's answer
 
     @property
+    def endpoint_id(self) -> str:
+        """The endpoint that is asked."""
+        return self.candidate.endpoint.id
+
+    @property
     def secret(self) -> str:
         """The credential to send."""
         return self.candidate.host.credential if self.deployment is None else self.deployment.credential.secret
@@ -51,8 +57,9 @@ class Attempt(msgspec.Struct, eq=False):
 class AttemptLog:
     """Records each attempt on the receipt, in the endpoint's health and in its statistics."""
 
-    def __init__(self, health: EndpointHealth, balancer: Balancer) -> None:
+    def __init__(self, health: EndpointHealth, balancer: Balancer, stalls: Stalls) -> None:
         self._health = health
+        self._stalls = stalls
         self._statistics = health.statistics
         self._balancer = balancer
 
@@ -66,6 +73,7 @@ class AttemptLog:
         generation.candidate = attempt.candidate
         generation.first_byte_ns = time.perf_counter_ns()
         self._health.success(attempt.candidate.endpoint.id)
+        self._stalls.answered(attempt)
         if attempt.deployment is not None:
             self._balancer.measured(attempt.deployment, latency_ms=(generation.first_byte_ns - attempt.began_ns) / _NS_PER_MS)
         self._note(generation, attempt, 200, "")
@@ -148,7 +156,8 @@ class Dispatcher:
         self.health = health
         self.balancer = balancer
         self.config = config
-        self.log = AttemptLog(health, balancer)
+        self.stalls = Stalls(health)
+        self.log = AttemptLog(health, balancer, self.stalls)
 
     def begin(self, generation: Generation) -> "Tries":
         """Return the attempts of a request that has been routed and held."""
@@ -198,7 +207,10 @@ class Tries:
         self._count += 1
         dispatcher.health.started(candidate.endpoint.id)
         timeout_s = max(min(timeout_s, self._left_s()), _TIMEOUT_MIN_S)
-        return Attempt(candidate, deployment, timeout_s, time.perf_counter_ns())
+        attempt = Attempt(candidate, deployment, timeout_s, time.perf_counter_ns())
+        if self._generation.request.stream:
+            dispatcher.stalls.started(attempt)
+        return attempt
 
     def start_beside(self, candidate: Candidate, *, timeout_s: float) -> Attempt | None:
         """Begin an attempt beside the one that runs, out of turn: its endpoint has none later. None when it cannot be called now."""
@@ -227,6 +239,7 @@ class Tries:
 
     def end(self, attempt: Attempt) -> None:
         """Note that the attempt is over, however it ended."""
+        self._dispatcher.stalls.ended(attempt)
         if attempt.deployment is not None:
             self._dispatcher.balancer.ended(attempt.deployment)
 

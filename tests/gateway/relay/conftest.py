@@ -184,6 +184,7 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "test/shaky": {"dead": paid, "beta": dear},
         "test/dead": {"dead": paid},
         "test/twins": {"twins": paid},
+        "test/hanging": {"alpha": paid, "beta": dear},
         "test/modest": {"modest": paid, "beta": dear},
         "test/embed": {"alpha": embed, "beta": embed},
         "test/gem-embed": {"gem": embed},
