@@ -2,8 +2,10 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
+from django.test import Client
 
 from accounts.models import ApiKey
 from billing.books import transfers
@@ -124,6 +126,22 @@ def test_a_signature_of_another_key_is_refused(paper, verify, tmp_path):
     key = signing.published_keys()[0]
     other.write_text(json.dumps({"keys": [{"kid": key.key_id, "crv": "Ed25519", "x": signing.base64url(key.public_key)}]}))
     assert "not among the published keys" in verify(paper, keys=other).stdout
+
+
+def test_a_paper_of_a_retired_key_holds_and_one_of_a_revoked_key_is_refused_and_signed_anew(paper, verify, tmp_path, make_key):
+    def saved() -> Path:
+        path = tmp_path / "now.json"
+        path.write_bytes(Client().get("/.well-known/jwks.json").content)
+        return path
+
+    signing.rotate()
+    assert verify(paper, keys=saved()).returncode == 0
+    secret = make_key(name="again")[1]
+    again = ApiClient(secret)("GET", f"receipts/{json.loads(paper)['id']}").content
+    signing.rotate(revoke=True)
+    told = verify(paper, again, ApiClient(secret)("GET", f"receipts/{json.loads(paper)['id']}").content, keys=saved())
+    assert [line[:7] for line in told.stdout.splitlines()] == ["OK     ", "REFUSED", "OK     "]
+    assert "was revoked" in told.stdout
 
 
 def test_any_key_of_the_organization_reads_it_and_no_stranger_does(api, stranger_api, make_key, price):
