@@ -13,6 +13,7 @@ from gateway.pages import (
     purchases,
     receipts,
     requests,
+    routing,
     site,
     statements,
 )
@@ -54,6 +55,7 @@ urlpatterns = [
     path("statements/export", statements.export_usage, name="export_usage"),
     re_path(r"^statements/(?P<month>\d{4}-\d\d)\.(?P<file_format>json|pdf)$", statements.download_statement, name="statement_file"),
     path("statements/<str:month>", statements.show_statement, name="statement"),
+    path("routing", routing.explain_route, name="routing"),
     path("theme", site.change_theme, name="theme"),
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
