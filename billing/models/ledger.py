@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -86,6 +87,8 @@ class Transfer(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["org_id", "created_at"], name="billing_transfer_by_org"),
             models.Index(fields=["group_id"], name="billing_transfer_by_group"),
+            # Appended in the order of time, so a block's range tells enough, and costs next to nothing to keep.
+            BrinIndex(fields=["created_at"], name="billing_transfer_by_time"),
             models.Index(fields=["lot_id"], condition=Q(lot_id__isnull=False), name="billing_transfer_by_lot"),
             models.Index(fields=["batch_id"], condition=Q(batch_id__isnull=False), name="billing_transfer_by_batch"),
         ]

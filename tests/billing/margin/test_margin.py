@@ -1,0 +1,169 @@
+"""What is earned, by every dimension, to the nano that the ledger has."""
+
+import csv
+import datetime as dt
+import io
+
+import pytest
+from django.urls import reverse
+
+from billing.books import settlement, transfers
+from billing.books.chart import AccountCode, AccountKey, TransferCode
+from billing.books.transfers import Leg
+from billing.margin import report
+from billing.margin.report import BadPeriod
+from tests.billing import plane
+from tests.billing.conftest import USD
+
+CENT = 10_000_000
+NOW = dt.datetime.now(dt.UTC)
+TODAY, YESTERDAY = NOW.date(), NOW.date() - dt.timedelta(days=1)
+
+
+@pytest.fixture
+def earned(make_organization):
+    """Return two organizations that used two models of two providers on two days, and one of which bought credit."""
+    first, second = make_organization(100 * USD), make_organization(100 * USD)
+    today, yesterday = NOW, NOW - dt.timedelta(days=1)
+    for organization, amount, cost, model, provider, at in (
+        (first, 1_000_003, 700_001, "acme/large", "acme", today),
+        (first, 500, 600, "acme/small", "acme", yesterday),
+        (second, 2_000_000, 1_500_000, "acme/large", "bolt", today),
+        (second, 7, 0, "acme/small", "bolt", today),
+    ):
+        event = plane.make_event(organization, amount, cost_nanos=cost, model=model, provider=provider, event_id=plane.id_at(at))
+        plane.settle(event, late=True)
+    free = plane.make_event(second, 9, cost_nanos=5, simulated=True, model="acme/small", provider="bolt")
+    plane.settle(free, late=True)
+    settlement.settle_shard(shard=7)
+    clearing, fee = AccountKey(AccountCode.STRIPE_CLEARING), AccountKey(AccountCode.REVENUE_PURCHASE_FEE)
+    transfers.post(
+        kind="purchase", key="pi_1", legs=[Leg(clearing, fee, 80 * CENT)], code=TransferCode.PURCHASE, by=None, organization=first
+    )
+    legs = [Leg(AccountKey(AccountCode.STRIPE_FEES), clearing, 33 * CENT)]
+    transfers.post(kind="stripe_fee", key="txn_1", legs=legs, code=TransferCode.STRIPE_FEE, by=None)
+    return first, second
+
+
+def _rows(by):
+    made = report.make(by=by, since=YESTERDAY, until=TODAY)
+    return {row.name: (row.requests, row.revenue_nanos, row.cost_nanos, row.fees_nanos, row.margin_nanos) for row in made.rows}
+
+
+def test_by_day(earned):
+    assert _rows("day") == {
+        str(YESTERDAY): (1, 500, 600, 0, -100),
+        str(TODAY): (4, 3_000_019, 2_200_001, 47 * CENT, 800_018 + 47 * CENT),
+    }
+
+
+def test_by_model_and_by_provider(earned):
+    assert _rows("model") == {
+        "acme/large": (2, 3_000_003, 2_200_001, None, 800_002),
+        "acme/small": (3, 516, 600, None, -84),
+    }
+    assert _rows("provider") == {"bolt": (3, 2_000_016, 1_500_000, None, 500_016), "acme": (2, 1_000_503, 700_601, None, 299_902)}
+
+
+def test_by_organization_with_the_fees_that_belong_to_it(earned):
+    first, second = earned
+    assert _rows("organization") == {
+        f"{first.name} ({first.public_id})": (2, 1_000_503, 700_601, 80 * CENT, 299_902 + 80 * CENT),
+        f"{second.name} ({second.public_id})": (3, 2_000_016, 1_500_000, 0, 500_016),
+        "service": (0, 0, 0, -33 * CENT, -33 * CENT),
+    }
+
+
+@pytest.mark.parametrize("by", report.DIMENSIONS)
+def test_every_dimension_sums_to_the_ledger(earned, books, by):
+    made = report.make(by=by, since=YESTERDAY, until=TODAY)
+
+    has = books()
+    assert made.total.revenue_nanos == sum(row.revenue_nanos for row in made.rows) == has["revenue_usage"]
+    assert made.total.cost_nanos == sum(row.cost_nanos for row in made.rows) == has["provider_cost"]
+    assert made.total.fees_nanos == has["revenue_purchase_fee"] - has["stripe_fees"]
+    assert [check.reported_nanos - check.ledger_nanos for check in report.ledger_check()] == [0, 0]
+    assert dict(made.results) == {
+        "revenue from usage": 3_000_519, "revenue from purchase fees": 80 * CENT, "provider cost": -2_200_601,
+        "Stripe fees": -33 * CENT, "goodwill": -200 * USD,
+    }  # fmt: skip
+
+
+def test_corrections_and_bills_beside_usage_are_in_the_comparison_with_the_ledger(earned):
+    cost, payable = AccountKey(AccountCode.PROVIDER_COST, None, 0, "acme"), AccountKey(AccountCode.PROVIDER_PAYABLE, None, 0, "acme")
+    transfers.post(kind="bill", key="1", legs=[Leg(cost, payable, 12)], code=TransferCode.PROVIDER_COST, by=None)
+
+    assert [(check.reported_nanos, check.ledger_nanos) for check in report.ledger_check()] == [(3_000_519,) * 2, (2_200_613,) * 2]
+
+
+def test_days_outside_the_period_are_not_in_it(earned):
+    made = report.make(by="day", since=YESTERDAY, until=YESTERDAY)
+
+    assert (made.total.revenue_nanos, made.total.fees_nanos) == (500, 0)
+
+
+def test_a_period_with_nothing_in_it_is_empty(earned):
+    made = report.make(by="model", since=dt.date(2020, 1, 1), until=dt.date(2020, 1, 2))
+
+    assert (made.rows, made.plot, made.results) == ((), None, ())
+    assert made.total.margin_basis_points is None
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "words"),
+    [
+        ("yesterday", "", "like 2026"),
+        ("2026-02-01", "2026-01-01", "after the last"),
+        ("0001-01-01", "", "ten years"),
+        ("", "9999-12-31", "ten"),
+    ],
+)
+def test_a_period_that_is_none_is_refused(since, until, words):
+    with pytest.raises(BadPeriod, match=words):
+        report.read_period(since, until, today=dt.date(2026, 5, 4))
+
+
+def test_the_last_thirty_days_are_meant_when_nothing_is_said():
+    assert report.read_period("", "", today=dt.date(2026, 5, 30)) == (dt.date(2026, 5, 1), dt.date(2026, 5, 30))
+
+
+def test_the_page_and_its_csv_say_the_same(earned, operator, client):
+    client.force_login(operator)
+    address = reverse("operator_margin")
+    assert "$0.003 000 519" not in client.get(address).content.decode()  # grouped by markup, exact in the title
+    assert "3,000,519 nanos" in client.get(f"{address}?by=model").content.decode()
+
+    answer = client.get(f"{address}?by=provider&format=csv")
+    rows = list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode())))
+
+    assert rows[0] == ["provider", "requests", "revenue_usd", "provider_cost_usd", "fees_usd", "margin_usd"]
+    assert rows[1] == ["bolt", "3", "0.002000016", "0.0015", "", "0.000500016"]
+    assert rows[3][:4] == ["Total", "5", "0.003000519", "0.002200601"]
+
+
+def test_a_name_that_looks_like_a_formula_is_none_in_the_csv(make_organization, operator, client):
+    organization = make_organization(USD)
+    organization.name = "=1+1"
+    organization.save()
+    plane.spend(organization, 5)
+    settlement.settle_shard(shard=7)
+    client.force_login(operator)
+
+    answer = client.get(f"{reverse('operator_margin')}?by=organization&format=csv")
+
+    assert b"\r\n'=1+1 (" in b"".join(answer.streaming_content)
+
+
+def test_a_period_that_is_not_understood_is_said_on_the_page(operator, client):
+    client.force_login(operator)
+
+    answer = client.get(f"{reverse('operator_margin')}?since=soon")
+
+    assert answer.status_code == 400
+    assert "a day is written like" in answer.content.decode()
+
+
+def test_nobody_but_operators_sees_it(client, member):
+    client.force_login(member)
+
+    assert client.get(reverse("operator_margin")).status_code == 404
