@@ -35,6 +35,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     refuses: frozenset[str] = frozenset()  # parameters answered with an error
     service_tiers: bool = False  # takes service_tier
     user_field: bool = True  # takes a (hashed) user
+    searches_max: int = 0  # that it runs, and bills, for a chat that did not ask for any
     thinking_blocks: bool = False  # wants Anthropic's signed blocks of earlier turns back as thinking_blocks, as it sent them
     # Models (a pattern of the provider's names) that are asked in Responses when the client speaks it, and those that are always.
     responses: str = ""
@@ -74,7 +75,8 @@ QUIRKS: dict[str, Quirks] = {
     "cerebras": Quirks(max_tokens_field="max_completion_tokens", refuses=_NOT_OPENAI),
     "xai": Quirks(refuses=_NOT_OPENAI),
     "mistral": Quirks(inject_include_usage=False, refuses=_NOT_OPENAI | {"logit_bias", "logprobs", "top_logprobs"}, user_field=False),
-    "perplexity": Quirks(inject_include_usage=False, refuses=_NOT_OPENAI | {"logit_bias"}, user_field=False),
+    # docs.perplexity.ai/getting-started/pricing: usage has num_search_queries.
+    "perplexity": Quirks(inject_include_usage=False, refuses=_NOT_OPENAI | {"logit_bias"}, user_field=False, searches_max=10),
     "deepseek": Quirks(reasoning="thinking_type", echoes_reasoning=True),
     "z-ai": Quirks(reasoning="thinking_type", echoes_reasoning=True),
     "moonshotai": Quirks(reasoning="thinking_type", echoes_reasoning=True),

@@ -2,7 +2,9 @@
 
 Paths may begin with ``/p/<provider>``, which sets pace and the words of the answer:
 POST …/chat/completions, …/responses and …/embeddings (OpenAI), …/messages (Anthropic), …/rerank (Jina; Cohere below v2, Voyage below
-voyage/v1), …/models/{model}:generateContent, :streamGenerateContent and :batchEmbedContents (Gemini),
+voyage/v1), …/images/generations and /edits, …/audio/speech and /audio/transcriptions, …/moderations (OpenAI), …/text-to-speech and
+/speech-to-text (ElevenLabs), …/speak and /listen (Deepgram), …/v2/embed (Cohere),
+…/models/{model}:generateContent, :streamGenerateContent, :batchEmbedContents and :predict (Gemini, Imagen),
 …/model/{model}/converse and /converse-stream (Bedrock), …/publishers/{publisher}/models/{model}:rawPredict and
 :streamRawPredict (Claude and Mistral on Vertex);
 GET …/models, /healthz, /stats. Every answer says ``x-tollway-simulated: 1``. What it can be told to do wrong: ``directives``.
@@ -22,7 +24,7 @@ from gateway.simulator.directives import BadDirective, Counters, Directives, act
 from gateway.simulator.embeddings_wire import CohereEmbeddingsWire, GeminiEmbeddingsWire, OpenAiEmbeddingsWire, VoyageEmbeddingsWire
 from gateway.simulator.forms import object_of
 from gateway.simulator.gemini_wire import GeminiWire
-from gateway.simulator.images_wire import ImagesWire
+from gateway.simulator.images_wire import ImagenWire, ImagesWire
 from gateway.simulator.moderations_wire import ModerationsWire
 from gateway.simulator.openai_wire import OpenAiWire
 from gateway.simulator.profiles import profile_of
@@ -36,7 +38,7 @@ from gateway.simulator.wire import BadBody, Wire, encode_json
 BODY_MAX_BYTES = 64 * 1024 * 1024
 
 _PATH = re.compile(r"^(?:/p/(?P<slug>[A-Za-z0-9._-]+))?(?P<rest>/.*)$")
-_GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent|batchEmbedContents)$")
+_GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent|batchEmbedContents|predict)$")
 # The credential is last: a key that is rate limited is one of those that a provider has.
 _CONTROL_HEADERS = frozenset({b"x-simulate", b"authorization", b"x-api-key", b"x-goog-api-key"})
 _RAW = re.compile(r"/publishers/(?P<publisher>anthropic|mistralai)/models/(?P<model>[^/]+):(?P<method>rawPredict|streamRawPredict)$")
@@ -47,7 +49,7 @@ _STREAM_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"ca
 _OPENAI, _ANTHROPIC, _GOOGLE = OpenAiWire(), AnthropicWire(), GeminiWire()
 _RESPONSES, _AWS = ResponsesWire(_OPENAI), BedrockWire()
 _OPENAI_EMBEDDINGS, _GOOGLE_EMBEDDINGS = OpenAiEmbeddingsWire(_OPENAI), GeminiEmbeddingsWire(_GOOGLE)
-_IMAGES = ImagesWire(_OPENAI)
+_IMAGES, _IMAGEN = ImagesWire(_OPENAI), ImagenWire(_GOOGLE)
 # What a path ends with → the wire format; the first that fits.
 _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/chat/completions", _OPENAI),
@@ -196,6 +198,8 @@ def _route(path: str) -> tuple[Wire | None, str, bool]:
     match = _GEMINI.search(path)
     if match and match["method"] == "batchEmbedContents":
         return _GOOGLE_EMBEDDINGS, match["model"], False
+    if match and match["method"] == "predict":
+        return _IMAGEN, match["model"], False
     if match:
         return _GOOGLE, match["model"], match["method"] == "streamGenerateContent"
     return None, "", False

@@ -67,6 +67,35 @@ class ImagesWire(FormWire):
         return body
 
 
+class ImagenWire(FormWire):
+    """POST /v1beta/models/{model}:predict. Imagen counts nothing: it is sold by the picture."""
+
+    def read(self, body: Json, *, model: str, stream: bool) -> SimRequest:
+        """Reduce a body."""
+        del stream
+        instances = body.get("instances")
+        if not isinstance(instances, list) or len(instances) != 1 or not instances[0].get("prompt"):
+            raise BadBody("instances must have one prompt")
+        text, options = str(instances[0]["prompt"]), body.get("parameters") or {}
+        prompt = Prompt()
+        prompt.add_text(text)
+        across, _, down = str(options.get("aspectRatio") or "1:1").partition(":")
+        longest = max(int(across), int(down))
+        return SimRequest(
+            model=model,
+            prompt_key=prompt.key,
+            control=find_in_text(text),
+            make=paint,
+            n=int(options.get("sampleCount") or 4),
+            picture_size=(1024 * int(across) // longest, 1024 * int(down) // longest),
+        )
+
+    def answer(self, reply: SimReply, *, directives: Directives) -> Json:
+        """Write the predictions."""
+        rows = [{"mimeType": "image/png", "bytesBase64Encoded": one} for one in reply.pictures]
+        return {} if "empty" in directives else {"predictions": rows}
+
+
 def _size(body: Json) -> tuple[int, int]:
     if isinstance(body.get("width"), int) and isinstance(body.get("height"), int):
         return body["width"], body["height"]

@@ -63,6 +63,13 @@ def test_a_model_that_draws_in_a_chat_draws_here_too(customer):
     assert cost_nanos(body["usage"]) == before - customer.balance_nanos() > 1290 * IMAGE_TOKEN_PICOS // 1000
 
 
+def test_imagen_predicts_as_many_as_were_asked_for(customer):
+    body = ask(customer, model="test/imagen", n=2, aspect_ratio="16:9").json()
+
+    assert [size_of(one) for one in body["data"]] == [(1024, 576)] * 2
+    assert cost_nanos(body["usage"]) == 2 * IMAGE_PICOS // 1000 == customer.receipts()[0].hold_nanos
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_model_of_pictures_draws_in_a_chat_as_well(customer, stream):
     before = customer.balance_nanos()
