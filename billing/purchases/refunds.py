@@ -24,7 +24,7 @@ from billing.books import settlement, transfers
 from billing.books.chart import AccountCode
 from billing.books.ledger import group_id_of
 from billing.books.shard_lock import ShardBusy
-from billing.models import Account, Purchase, PurchaseState, Refund
+from billing.models import Account, PaymentProfile, Purchase, PurchaseState, Refund
 from billing.models.purchases import RefundState
 from billing.money import NANOS_PER_CENT
 from billing.purchases import fulfilment, notices, postings, profiles, stripe_api
@@ -64,6 +64,10 @@ def refundable(purchase: Purchase, *, now: dt.datetime | None = None) -> Refunda
     left = _left_cents(purchase)
     if left <= 0:
         return Refundable(0, until, "It was refunded.")
+    if PaymentProfile.objects.filter(organization=purchase.organization_id, frozen_at__isnull=False).exists():
+        return Refundable(0, until, "A payment is disputed; refunds are on hold until that is settled.")
+    if any(dispute.status == "lost" for dispute in purchase.disputes.all()):
+        return Refundable(0, until, "The cardholder's bank has taken the money back already.")
     unused = max(0, _unused_nanos(purchase.organization)) // NANOS_PER_CENT
     return Refundable(min(left, unused), until, "" if unused else "The credit is spent.")
 

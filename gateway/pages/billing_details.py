@@ -17,7 +17,7 @@ from accounts.permissions import NotPermitted
 from billing.purchases import checkout, profiles, queries
 from billing.purchases.checkout import PurchasesFrozen
 from billing.purchases.profiles import DETAIL_MAX, BadDetails
-from gateway.pages.purchases import STRIPE_SAYS_NO, address_of, explain, may_buy
+from gateway.pages.purchases import STRIPE_SAYS_NO, address_of, explain, is_simulated, may_buy
 
 
 class DetailsForm(forms.Form):
@@ -73,7 +73,8 @@ def edit_details(request: OrganizationRequest) -> HttpResponse:
         else:
             messages.success(request, "Saved. Receipts from now on carry these details.")
             return redirect("credits")
-    return render(request, "pages/credits/details.html", {"section": "credits", "form": form}, status=422 if form.errors else 200)
+    context = {"section": "credits", "form": form, "is_simulated": is_simulated()}
+    return render(request, "pages/credits/details.html", context, status=422 if form.errors else 200)
 
 
 @never_cache

@@ -131,6 +131,7 @@ def list_purchases(request: OrganizationRequest) -> HttpResponse:
     shown = found[:_ROWS_A_PAGE]
     context = {
         "section": "credits",
+        "is_simulated": is_simulated(),
         "rows": purchase_rows(shown),
         "next": shown[-1].pk if len(found) > len(shown) else None,
         "before": before,

@@ -172,11 +172,12 @@ def test_without_a_key_the_page_says_who_has_to_do_what(browser: Client, setting
 
 
 def test_a_simulation_says_so_and_stripe_itself_does_not(browser: Client, stripe: FakeStripe, settings: Any) -> None:
-    simulated = browser.get("/credits").content.decode()
+    paths = ("/credits", "/credits/details", "/credits/purchases")
+    simulated = [browser.get(path).content.decode() for path in paths]
     settings.STRIPE_API_URL = ""
 
-    assert "Simulated payments." in simulated
-    assert "imulat" not in browser.get("/credits").content.decode()
+    assert all("Simulated payments." in page for page in simulated)
+    assert not any("imulat" in browser.get(path).content.decode() for path in paths)
 
 
 def test_members_see_everything_and_can_buy_refund_and_change_nothing(

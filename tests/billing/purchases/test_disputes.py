@@ -229,6 +229,19 @@ def test_only_an_operator_lifts_the_freeze_after_a_lost_dispute(*, buy, buyer, s
     assert begin(2_000).state == "open"
 
 
+def test_a_purchase_that_was_charged_back_is_not_refunded_too(buy, buyer, stripe, dispute, hear):
+    purchase = buy(2_000)
+    stripe.account.close_dispute(dispute(), won=False)
+    hear()
+    assert refunds.refundable(purchase).reason == "A payment is disputed; refunds are on hold until that is settled."
+    disputes.lift_freeze(organization=purchase.organization, by=UserFactory(is_staff=True))
+    buy(1_000)  # credit that is unused, of another purchase
+
+    with pytest.raises(refunds.NotRefundable, match="has taken the money back already"):
+        refunds.ask(purchase=purchase, by=buyer, credit_cents=100)
+    assert stripe.account.store.newest("refund") == []
+
+
 def test_a_dispute_of_what_is_not_ours_is_left_alone(stripe, organization, deliver, books):
     from gateway.stripe_simulator import objects  # noqa: PLC0415 -- Stripe's side, for once
 
