@@ -50,6 +50,7 @@ _OPENAI, _ANTHROPIC, _GOOGLE = OpenAiWire(), AnthropicWire(), GeminiWire()
 _RESPONSES, _AWS = ResponsesWire(_OPENAI), BedrockWire()
 _OPENAI_EMBEDDINGS, _GOOGLE_EMBEDDINGS = OpenAiEmbeddingsWire(_OPENAI), GeminiEmbeddingsWire(_GOOGLE)
 _IMAGES, _IMAGEN = ImagesWire(_OPENAI), ImagenWire(_GOOGLE)
+_GOOGLE_METHODS: dict[str, Wire] = {"batchEmbedContents": _GOOGLE_EMBEDDINGS, "predict": _IMAGEN}
 # What a path ends with → the wire format; the first that fits.
 _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/chat/completions", _OPENAI),
@@ -195,13 +196,8 @@ def _route(path: str) -> tuple[Wire | None, str, bool]:
         return _AWS, match["model"], match["stream"] is not None
     if match := _RAW.search(path):
         return _ANTHROPIC if match["publisher"] == "anthropic" else _OPENAI, match["model"], match["method"] == "streamRawPredict"
-    match = _GEMINI.search(path)
-    if match and match["method"] == "batchEmbedContents":
-        return _GOOGLE_EMBEDDINGS, match["model"], False
-    if match and match["method"] == "predict":
-        return _IMAGEN, match["model"], False
-    if match:
-        return _GOOGLE, match["model"], match["method"] == "streamGenerateContent"
+    if match := _GEMINI.search(path):
+        return _GOOGLE_METHODS.get(match["method"], _GOOGLE), match["model"], match["method"] == "streamGenerateContent"
     return None, "", False
 
 
