@@ -43,7 +43,7 @@ class ChatStreamEncoder(StreamEncoder):
 
     def finish(self, closing: Closing) -> bytes:
         """Return the usage chunk and the end mark."""
-        usage = _encode_json({**self._envelope, "choices": [], "usage": usage_of(closing)})
+        usage = _encode_json({**self._envelope, "choices": [], "usage": usage_of(closing), **closing.extras})
         return b"data: %b\n\n%b" % (usage, DONE)
 
     def fail(self, error: Json, closing: Closing | None) -> bytes:
@@ -92,6 +92,7 @@ class ChatClient:
             body["choices"] = _with_text(body["choices"], "message")
         if closing.service_tier:
             body["service_tier"] = closing.service_tier
+        body.update(closing.extras)
         return _encode_json(body)
 
     def new_stream_encoder(self, request: ChatRequest, head: Head) -> StreamEncoder:

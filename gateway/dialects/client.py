@@ -25,7 +25,7 @@ class Head(NamedTuple):
 class Closing(NamedTuple):
     """What is known once an answer is settled. Amounts in nanos: what the customer was charged, and the part of it for the prompt.
 
-    ``stop_sequence`` is the one that ended the answer, where the provider said so.
+    ``stop_sequence`` is the one that ended the answer, where the provider said so. ``metadata`` is the road it took, if the client asked.
     """
 
     usage: Usage
@@ -33,6 +33,12 @@ class Closing(NamedTuple):
     prompt_cost_nanos: int
     service_tier: str = ""
     stop_sequence: str | None = None
+    metadata: Json | None = None
+
+    @property
+    def extras(self) -> Json:
+        """What the end of an answer says besides."""
+        return {} if self.metadata is None else {"openrouter_metadata": self.metadata}
 
 
 class StreamEncoder(ABC):

@@ -111,6 +111,7 @@ def encode_message(body: Json, head: Head, closing: Closing) -> bytes:
             "stop_details": None,
             "container": None,
             "usage": _charged_usage(closing),
+            **closing.extras,
         }
     )
 
@@ -267,7 +268,7 @@ class MessagesStreamEncoder(BlockEncoder):
         reason = stop_reason(self._finish_reason, self._native, closing.stop_sequence)
         delta = {"stop_reason": reason, "stop_sequence": closing.stop_sequence, "stop_details": None, "container": None}
         self._event("message_delta", {"delta": delta, "usage": _charged_usage(closing)})
-        self._event("message_stop", {})
+        self._event("message_stop", closing.extras)
         return b"".join(self._out)
 
     def fail(self, error: Json, closing: Closing | None) -> bytes:

@@ -310,7 +310,7 @@ class ResponsesStreamEncoder(BlockEncoder):
         if self._finish_reason in ("length", "content_filter", "error"):
             self._item_status = "incomplete"
         self._end()
-        fields: Json = {"usage": responses_usage(closing), "service_tier": closing.service_tier or "default"}
+        fields: Json = {"usage": responses_usage(closing), "service_tier": closing.service_tier or "default", **closing.extras}
         if self._finish_reason == "error":
             failure = {"code": "server_error", "message": f"{self._head.provider}: {self._native}"}
             return self._response("failed", error=failure, error_type="provider_unavailable", **fields)

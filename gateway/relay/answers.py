@@ -7,6 +7,7 @@ from gateway.relay.errors import ProviderFailed
 from gateway.relay.exchange import JSON, SSE, Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
+from gateway.relay.metadata import answer_headers, router_metadata
 from gateway.relay.outcomes import calls_of
 from gateway.relay.settlement import Settler, estimate_usage, unit_usage
 from gateway.relay.tries import Attempt, Dispatcher
@@ -46,9 +47,11 @@ class AnswerRelay:
                 metadata={"provider_name": candidate.host.spec.name, "model_slug": candidate.endpoint.model},
                 remedy="Try again, or allow other providers or models (provider, models).",
             )
-        closing = bill.closing(service_tier=answer.service_tier, stop_sequence=answer.stop_sequence)
+        closing = bill.closing(
+            service_tier=answer.service_tier, stop_sequence=answer.stop_sequence, metadata=router_metadata(generation, attempt)
+        )
         body = dialect.encode_answer(answer.body, generation.request, answer_head(generation, candidate), closing)
-        exchange.extra_headers.extend(candidate.headers)
+        exchange.extra_headers.extend(answer_headers(attempt))
         await exchange.respond(_OK, body, content_type=SSE if generation.request.stream else JSON)
 
     @staticmethod
@@ -81,6 +84,7 @@ class AnswerRelay:
         candidate = attempt.candidate
         try:
             call = prepare_call(generation, candidate, attempt.secret)
+            attempt.dropped = call.dropped
             upstream = await self._client.send(
                 call.url,
                 body=call.body,

@@ -32,6 +32,7 @@ class Call(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     is_public_only: bool
+    dropped: tuple[str, ...] = ()
 
 
 def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> Call:
@@ -51,6 +52,9 @@ def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> C
         stream=request.stream,
         max_tokens=plan.cap_tokens if plan else None,
     )
+    if call.dropped and request.provider.get("require_parameters") is True:
+        name = call.dropped[0]
+        raise InvalidRequest(f"{name} would be left out for this model's provider, and provider.require_parameters forbids that.", name)
     headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, secret), **host.headers}
     url = address_of(spec, host.base_url, path=call.path, query=call.query, model=candidate.endpoint.provider_model_id)
     if (signer := host.signers.get(secret)) is not None:
@@ -58,7 +62,7 @@ def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> C
             headers |= signer.headers(url, headers, call.body)
         except NotReady as error:
             raise UpstreamDown("connect", str(error), sent=False) from error
-    return Call(dialect, url, headers, call.body, host.is_public_only)
+    return Call(dialect, url, headers, call.body, host.is_public_only, call.dropped)
 
 
 def fault_from_down(down: UpstreamDown, provider: str) -> UpstreamFault:

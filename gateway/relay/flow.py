@@ -22,6 +22,7 @@ from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, new_event_id, start_generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
+from gateway.relay.metadata import HEADERS as METADATA_HEADERS
 from gateway.relay.planning import plan_names, plan_route
 from gateway.relay.policies import apply_policies
 from gateway.relay.presets import apply_preset, preset_in, preset_named
@@ -74,6 +75,7 @@ class ChatFlow:
         exchange.extra_headers.append((b"x-generation-id", exchange.generation_id.encode()))
         request = await self.read(caller, dialect, body)
         request.beta = exchange.header(b"anthropic-beta") or exchange.header(b"x-anthropic-beta")
+        request.wants_metadata = any(exchange.header(name).lower() == "enabled" for name in METADATA_HEADERS)
         if not request.session_id and (session := exchange.header(b"x-session-id")):
             request.session_id = checked_session(session)
         route = self._route(view, request, caller.org_id)

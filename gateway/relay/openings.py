@@ -43,6 +43,7 @@ async def open_stream(client: UpstreamClient, generation: Generation, attempt: A
     async with AsyncExitStack() as stack:
         try:
             call = prepare_call(generation, candidate, attempt.secret)
+            attempt.dropped = call.dropped
             upstream = await stack.enter_async_context(
                 client.stream(
                     call.url, body=call.body, headers=call.headers, timeout_s=attempt.timeout_s, is_public_only=call.is_public_only

@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 import time
+from typing import Any
 
 import msgspec
 
@@ -34,9 +35,9 @@ class Bill(msgspec.Struct, frozen=True):
     prompt_nanos: int  # the part of amount_nanos that is for the prompt
     cost_nanos: int
 
-    def closing(self, *, service_tier: str, stop_sequence: str | None) -> Closing:
+    def closing(self, *, service_tier: str, stop_sequence: str | None, metadata: dict[str, Any] | None = None) -> Closing:
         """Return what the client is told of it."""
-        return Closing(self.usage, self.amount_nanos, self.prompt_nanos, service_tier, stop_sequence)
+        return Closing(self.usage, self.amount_nanos, self.prompt_nanos, service_tier, stop_sequence, metadata)
 
 
 def is_free_of_charge(outcome: Outcome, usage: Usage, kind: ModelType = "chat") -> bool:

@@ -15,6 +15,7 @@ from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_
 from gateway.relay.exchange import SSE, AnswerCut, Exchange
 from gateway.relay.generation import Generation
 from gateway.relay.hold import Cashier
+from gateway.relay.metadata import answer_headers
 from gateway.relay.presence import work_while_present
 from gateway.relay.settlement import Bill, Settler, unit_usage
 from gateway.relay.streams import fault_error
@@ -62,6 +63,7 @@ class SoundRelay:
         name, until_s = attempt.candidate.host.spec.name, time.monotonic() + attempt.timeout_s
         try:
             call = prepare_call(generation, attempt.candidate, attempt.secret)
+            attempt.dropped = call.dropped
             async with self._client.stream(
                 call.url, body=call.body, headers=call.headers, timeout_s=attempt.timeout_s, is_public_only=call.is_public_only
             ) as upstream:
@@ -95,7 +97,7 @@ class SoundRelay:
     ) -> None:
         upstream, decoder = source
         request, outcome, host = generation.request, generation.outcome, attempt.candidate.host
-        exchange.extra_headers.extend(attempt.candidate.headers)
+        exchange.extra_headers.extend(answer_headers(attempt))
         exchange.content_type = SSE if request.stream else (b"content-type", SOUND_TYPES[request.body["response_format"]])
         outcome.status = "cancelled"  # until it has ended otherwise
         broken: UpstreamFault | None = None

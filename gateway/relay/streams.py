@@ -20,6 +20,7 @@ from gateway.relay.exchange import Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hedging import Hedger
 from gateway.relay.hold import Cashier
+from gateway.relay.metadata import answer_headers, router_metadata
 from gateway.relay.openings import BrokenStream, Opening, decode_piece, new_frames, read_first_chunks
 from gateway.relay.outcomes import StreamedCalls
 from gateway.relay.presence import work_while_present
@@ -158,7 +159,7 @@ class StreamRelay:
         upstream, decoder, parser = source
         candidate = attempt.candidate
         name, outcome = candidate.host.spec.name, generation.outcome
-        exchange.extra_headers.extend(candidate.headers)
+        exchange.extra_headers.extend(answer_headers(attempt))
         encoder = _new_encoder(generation, candidate, decoder.usage)
         exchange.keepalive = encoder.keepalive
         watch = self._watch(generation, candidate)
@@ -196,7 +197,8 @@ class StreamRelay:
         finally:
             bill = self._close(generation, decoder)
             self._log.finished(generation, attempt, fault=broken, calls=tools.calls if tools is not None else None)
-        closing = bill.closing(service_tier=decoder.service_tier, stop_sequence=decoder.stop_sequence)
+        metadata = router_metadata(generation, attempt)
+        closing = bill.closing(service_tier=decoder.service_tier, stop_sequence=decoder.stop_sequence, metadata=metadata)
         await exchange.write(tail + (encoder.finish(closing) if failure is None else encoder.fail(failure, closing)))
         await exchange.finish()
 

@@ -42,6 +42,7 @@ class Attempt(msgspec.Struct, eq=False):
     timeout_s: float
     began_ns: int
     headers: Headers | None = None  # of the provider's answer
+    dropped: tuple[str, ...] = ()  # the client's parameters that the endpoint was not sent
 
     @property
     def endpoint_id(self) -> str:
