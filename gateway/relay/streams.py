@@ -124,6 +124,7 @@ class StreamRelay:
         name = candidate.host.spec.name
         try:
             call = prepare_call(generation, candidate, attempt.secret)
+            attempt.dropped = call.dropped
             async with self._client.stream(
                 call.url,
                 body=call.body,
