@@ -1,12 +1,15 @@
 """From a request to its route, in two steps that serving and explaining share: the models it names, then their endpoints in order."""
 
+import datetime as dt
 import random
+from dataclasses import replace
 
 from gateway.dialects.base import ChatRequest
 from gateway.relay.auto_router import ROUTERS, resolve_names
 from gateway.relay.catalog import Candidate, CatalogView
+from gateway.relay.estimate import estimated_prompt_tokens
 from gateway.relay.health import EndpointHealth
-from gateway.relay.preferences import Preferences
+from gateway.relay.preferences import Expectation, Preferences
 from gateway.relay.routing import Route, find_route, names_of
 from gateway.relay.stickiness import Home, settle_in
 
@@ -32,6 +35,10 @@ def plan_route(
     rng: random.Random,
 ) -> tuple[Route, Candidate | None]:
     """Return the endpoints in the order to try, and the conversation's home if that is in front. Raises: BadRequest, NoEndpoint."""
+    if wish.sort == "expected_cost":
+        now = dt.datetime.now(tz=dt.UTC)
+        expected = Expectation(estimated_prompt_tokens(request), request.max_tokens, request.service_tier, now)
+        wish = replace(wish, expected=expected)
     route = find_route(
         view,
         names=names,

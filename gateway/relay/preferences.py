@@ -3,6 +3,7 @@
 Unknown keys are ignored, as OpenRouter does. ``preferred_min_throughput`` and ``preferred_max_latency`` rule nothing out, they put behind.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +14,7 @@ from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import BadRequest
 from gateway.relay.figures import PLACES
 
-_SORTS: Final = ("price", "throughput", "latency", "exacto")
+_SORTS: Final = ("price", "throughput", "latency", "exacto", "expected_cost")
 _PERCENTILES: Final = ("p50", "p75", "p90", "p99")
 # What may be asked for → what an endpoint may have then: fp4 and fp8 cover the formats that share their scales among a block of numbers.
 _QUANTIZATIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -35,10 +36,21 @@ _MAX_PRICES: Final[Mapping[str, tuple[str, int]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the expected cost of a request depends on, beside what is measured at an endpoint. ``at`` is for prices by the hour."""
+
+    prompt_tokens: int
+    max_tokens: int | None
+    service_tier: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Preferences:
     """The ``provider`` object of a request, checked. Slugs are in lower case; ``quantizations`` has everything that those asked for cover;
     ``max_rates`` pairs a meter with the most picos one unit of it may cost. ``across_models`` sorts the endpoints of all models together
     instead of one model after the other; there is a ``sort`` then. Thresholds pair a place in the percentiles of figures.py with a bound.
+    ``expected`` is there when the sort is expected_cost and the request is known.
     """
 
     order: tuple[str, ...] = ()
@@ -54,6 +66,7 @@ class Preferences:
     max_rates: tuple[tuple[str, int], ...] = ()
     distillable_only: bool = False
     hedge: bool = False
+    expected: Expectation | None = None
     max_latencies_ms: tuple[tuple[int, float], ...] = ()
     min_throughputs_tps: tuple[tuple[int, float], ...] = ()
 

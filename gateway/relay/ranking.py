@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gateway.relay.catalog import Candidate
+from gateway.relay.expected_cost import valuer
 from gateway.relay.figures import Figures
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import Preferences
@@ -43,7 +44,15 @@ SORT_VALUES: Final[Mapping[str, Callable[[Candidate, Figures | None], float]]] =
     "latency": _by_latency,
     "throughput": _by_throughput,
     "exacto": _by_tool_calls,
+    "expected_cost": _by_price,  # where nothing is known of the request
 }
+
+
+def _value_of(candidates: Sequence[Candidate], wish: Preferences, health: EndpointHealth) -> Callable[[Candidate, Figures | None], float]:
+    """Return what the wish's sort compares among these."""
+    if wish.expected is None:
+        return SORT_VALUES[wish.sort]
+    return valuer(wish.expected, [health.statistics.figures(one.endpoint.id) for one in candidates])
 
 
 def heeds_quality(wish: Preferences, parameters: frozenset[str]) -> bool:
@@ -139,7 +148,7 @@ def order_candidates(
     if may_differ(wish, health, with_quality=with_quality):
         ranks = ranks_of(candidates, wish, health, with_quality=with_quality)
     if wish.sort and wish.sort != "price" and not wish.order:
-        value, figures = SORT_VALUES[wish.sort], health.statistics.figures
+        value, figures = _value_of(candidates, wish, health), health.statistics.figures
         keys = [(value(one, figures(one.endpoint.id)), place) for place, one in enumerate(candidates)]
         if ranks is not None:
             return [candidates[place] for _, _, place in sorted((rank, *key) for rank, key in zip(ranks, keys, strict=True))]
@@ -200,7 +209,7 @@ def _choose_member(candidates: list[Candidate], members: list[int], strategy: st
 
 def sort_across(candidates: list[Candidate], wish: Preferences, health: EndpointHealth) -> list[Candidate]:
     """Return the endpoints of all models in one list, as each model's was. Equals stay in the models' order."""
-    value, figures = SORT_VALUES[wish.sort], health.statistics.figures
+    value, figures = _value_of(candidates, wish, health), health.statistics.figures
     with_quality = wish.sort == "exacto"
 
     def key(one: Candidate) -> tuple[bool, int, float]:

@@ -136,7 +136,7 @@ def order_endpoints(
 def with_suffix(wish: Preferences, suffix: str) -> Preferences:
     """``:floor`` sorts by price, ``:nitro`` by throughput, ``:exacto`` by quality; an explicit order stays."""
     sort = _SUFFIX_SORTS.get(suffix)
-    return replace(wish, sort=sort) if sort and not wish.order else wish
+    return replace(wish, sort=sort, expected=None) if sort and not wish.order else wish
 
 
 def names_of(request: ChatRequest) -> tuple[str, ...]:
