@@ -1,6 +1,7 @@
 """Everything that the catalog's API answers, from one published snapshot: made once, compressed once, kept. No Django."""
 
 import datetime as dt
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,9 @@ from catalog.rss import FeedItem, write_rss
 from catalog.types import EndpointSpec, ModelSpec, Snapshot
 
 _DAY_S: Final = 86_400
+_MEASURED_EVERY_S: Final = 30
+#: Orders of the list that need what was measured; what was not measured comes last.
+MEASURED_SORTS: Final = frozenset({"latency-low-to-high", "throughput-high-to-low"})
 _KEPT_ANSWERS: Final = 32  # of filtered lists; the whole list is 0.7 MB
 _STATIC_VARIANTS: Final = frozenset({"free", "batch", "extended", "thinking"})
 _encode = msgspec.json.Encoder().encode
@@ -88,9 +92,17 @@ class Listings:
             self._kept.move_to_end(key)
         return body
 
-    def search(self, query: ModelQuery, *, path: str, query_string: bytes, now_s: int) -> Body:
-        """Answer a list question, as JSON or RSS. Compresses, so a thread is the place for it."""
-        found = self._select(query, now_s)
+    def search(
+        self,
+        query: ModelQuery,
+        *,
+        path: str,
+        query_string: bytes,
+        now_s: int,
+        measured: Mapping[str, Measurement] | None = None,
+    ) -> Body:
+        """Answer a list question, as JSON or RSS. Compresses, so a thread is the place for it. ``measured`` is for MEASURED_SORTS."""
+        found = self._select(query, now_s, measured)
         end = None if query.limit is None else query.offset + query.limit
         shown = found[query.offset : end]
         if query.rss:
@@ -111,7 +123,8 @@ class Listings:
     @staticmethod
     def _key(query: ModelQuery, path: str, now_s: int) -> object:
         by_age = query.age_days_min is not None or query.age_days_max is not None
-        return query, path, now_s // _DAY_S if by_age else 0
+        by_measure = now_s // _MEASURED_EVERY_S if query.sort in MEASURED_SORTS else 0
+        return query, path, now_s // _DAY_S if by_age else 0, by_measure
 
     def count(self, query: ModelQuery) -> Body:
         """Return how many models such a list has."""
@@ -171,7 +184,7 @@ class Listings:
             raise UnknownModel(model_id)
         return image_endpoints_body(listed.model, listed.endpoints, self._snapshot.providers)
 
-    def _select(self, query: ModelQuery, now_s: int) -> list[ListedModel]:
+    def _select(self, query: ModelQuery, now_s: int, measured: Mapping[str, Measurement] | None = None) -> list[ListedModel]:
         if query.asks_unknown:
             return []
         found = [one for one in self._models.values() if self._matches(one, query, now_s)]
@@ -182,6 +195,10 @@ class Listings:
                 found.sort(key=lambda one: -blended_picos(one.endpoints[0].price))
             case "context-high-to-low":
                 found.sort(key=lambda one: -one.model.context_length)
+            case "latency-low-to-high":
+                found.sort(key=lambda one: min(_medians(one, measured, "latency_ms"), default=math.inf))
+            case "throughput-high-to-low":
+                found.sort(key=lambda one: -max(_medians(one, measured, "throughput_tps"), default=0.0))
         return found
 
     def _matches(self, one: ListedModel, query: ModelQuery, now_s: int) -> bool:
@@ -238,6 +255,12 @@ def _list_model(model: ModelSpec, endpoints: tuple[EndpointSpec, ...]) -> Listed
         family=architecture["tokenizer"].lower(),
         encoded=_encode(model_body(model, endpoints[0])),
     )
+
+
+def _medians(one: ListedModel, measured: Mapping[str, Measurement] | None, name: str) -> list[float]:
+    """Return the median of each of the model's endpoints that were measured."""
+    shown = (getattr(measured[endpoint.id], name) for endpoint in one.endpoints if measured and endpoint.id in measured)
+    return [values[0] for values in shown if values]
 
 
 def _data(rows: list[dict[str, Any]]) -> Body:

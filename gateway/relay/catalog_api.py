@@ -8,7 +8,8 @@ from typing import Final
 
 from accounts.types import Caller
 from catalog.listing import Body
-from catalog.listings import Listings, Measure, UnknownModel
+from catalog.listings import MEASURED_SORTS, Listings, Measure, UnknownModel
+from catalog.measurements import Measurement
 from catalog.model_query import InvalidQuery, ModelQuery, read_outputs, read_page, read_query
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import BadRequest, NotFound
@@ -87,9 +88,17 @@ class CatalogApi:
         listings, path, now_s = listings or self._listings, exchange.path.rstrip("/"), int(time.time())
         body = listings.find_known(query, path=path, now_s=now_s)
         if body is None:
+            measured = self._measure_all() if query.sort in MEASURED_SORTS else None
             # Compression of a long list takes as long as a dozen requests; streams must not wait for it.
-            body = await asyncio.to_thread(listings.search, query, path=path, query_string=exchange.query_string, now_s=now_s)
+            body = await asyncio.to_thread(
+                listings.search, query, path=path, query_string=exchange.query_string, now_s=now_s, measured=measured
+            )
         await _respond(exchange, body, cache=cache)
+
+    def _measure_all(self) -> dict[str, Measurement]:
+        """Return what was measured at any endpoint. Here and not in a thread: the statistics move with the event loop."""
+        names = self._view().snapshot.endpoints
+        return {name: measured for name in names if (measured := self._measure(name)) is not None}
 
     async def _count(self, exchange: Exchange) -> None:
         await _respond(exchange, self._listings.count(_ask(read_outputs, exchange)))

@@ -10,6 +10,7 @@ from openrouter.components import ImageModelEndpointsResponse, ImageModelsListRe
 from openrouter.operations import ListEndpointsZdrResponse, ListProvidersResponse
 
 from catalog.listings import Listings, UnknownModel
+from catalog.measurements import Measurement
 from catalog.model_query import read_outputs, read_query
 from tests.catalog.conftest import RealCatalog
 
@@ -133,6 +134,27 @@ def test_an_answer_is_remembered_until_many_others_came(real_catalog: RealCatalo
 def test_counts_agree_with_lists(listings: Listings, ask: Ask) -> None:
     for raw in ("", "output_modalities=image", "output_modalities=all"):
         assert json.loads(listings.count(read_outputs(raw.encode())).plain) == {"data": {"count": len(ask(raw))}}
+
+
+def test_the_list_is_sorted_by_what_was_measured_and_what_was_not_comes_last(listings: Listings, ask: Ask) -> None:
+    slow, fast = (one["id"] for one in ask("sort=pricing-low-to-high")[-2:])
+    first = {model: listings._models[model].endpoints[0].id for model in (slow, fast)}
+    measured = {
+        first[slow]: Measurement(latency_ms=(900, 900, 900, 900), throughput_tps=(80, 1, 1, 1)),
+        first[fast]: Measurement(latency_ms=(90, 90, 90, 90), throughput_tps=(20, 1, 1, 1)),
+    }
+
+    def order(sort: str, now_s: int) -> list[str]:
+        query = read_query(f"sort={sort}".encode())
+        body = listings.search(query, path="/api/v1/models", query_string=b"", now_s=now_s, measured=measured)
+        return [one["id"] for one in json.loads(body.plain)["data"]]
+
+    assert order("latency-low-to-high", 0)[:2] == [fast, slow]
+    assert order("throughput-high-to-low", 0)[:2] == [slow, fast]
+    assert order("latency-low-to-high", 0)[2:] == [one["id"] for one in ask("") if one["id"] not in (fast, slow)]
+    query = read_query(b"sort=latency-low-to-high")
+    assert listings.find_known(query, path="/api/v1/models", now_s=29) is not None
+    assert listings.find_known(query, path="/api/v1/models", now_s=30) is None
 
 
 def test_the_official_client_parses_the_endpoints_of_every_model(listings: Listings, ask: Ask, real_catalog: RealCatalog) -> None:
