@@ -11,7 +11,7 @@ WORKERS ?= 2
 ANY    := SECRET_KEY=only-for-linting-reads-nothing-and-signs-nothing DATABASE_URL=postgresql://lint@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0 LOG_LEVEL=ERROR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench lock clean books
+.PHONY: help run test check fmt bench simulate lock clean books
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(STAMP) ## Measure; writes docs/benchmarks.md
 .PHONY: faults
 faults: $(STAMP) ## Break everything that money must survive; writes docs/reliability.md
 	@exec $(BIN)/python -m tests.faults
+
+simulate: $(STAMP) ## Replay a day of traffic through the router; writes docs/routing-simulation.md
+	@exec $(BIN)/python -m bench.routing
 
 books: $(STAMP) ## Verify the ledger of the running copy
 	@$(BIN)/python manage.py verify_ledger

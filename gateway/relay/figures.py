@@ -35,6 +35,7 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     prompt_tokens: int
     cached_tokens: int
     output_tokens: int
+    first_tokens: int  # streams whose first token was timed
 
     @property
     def uptime(self) -> float | None:
@@ -86,4 +87,5 @@ def figures_of(tally: Tally) -> Figures:
         prompt_tokens=tally.prompt_tokens,
         cached_tokens=tally.cached_tokens,
         output_tokens=tally.output_tokens,
+        first_tokens=sum(tally.first_token_ms.values()),
     )

@@ -20,8 +20,10 @@ from gateway.relay.settlement import probable_cost_nanos
 from gateway.relay.tries import Attempt, Dispatcher, Tries
 from gateway.relay.upstream import UpstreamClient
 
-# An endpoint that nobody has measured is given this long; a measured one at least the shortest, so that jitter is no reason.
+# An endpoint that nobody has measured is given this long; a measured one at least the shortest, so that jitter is no reason. A 95th
+# percentile of fewer streams is passed by far more than five of a hundred: in simulation the second endpoints tripled the extra spending.
 UNMEASURED_S: Final = 5.0
+MEASURED_MIN: Final = 20
 _SHORTEST_S: Final = 0.1
 
 _Runner = asyncio.Task[Opening | UpstreamFault]
@@ -29,7 +31,8 @@ _Runner = asyncio.Task[Opening | UpstreamFault]
 
 def hedge_after_s(health: EndpointHealth, candidate: Candidate) -> float:
     """Return how long the endpoint may be silent before another one starts: the 95th percentile of its time to the first token."""
-    measured_ms = health.statistics.latency_ms(candidate.endpoint.id, "p95")
+    figures = health.statistics.figures(candidate.endpoint.id)
+    measured_ms = figures.latency_ms("p95") if figures is not None and figures.first_tokens >= MEASURED_MIN else None
     return UNMEASURED_S if measured_ms is None else max(measured_ms / 1000, _SHORTEST_S)
 
 

@@ -8,8 +8,8 @@ from billing.books.chart import AccountCode
 from billing.books.invariants import verify
 from billing.models import Account
 from gateway.relay.health import EndpointHealth
-from gateway.relay.hedging import UNMEASURED_S, hedge_after_s, second_of
-from gateway.relay.statistics import Sample
+from gateway.relay.hedging import MEASURED_MIN, UNMEASURED_S, hedge_after_s, second_of
+from gateway.relay.statistics import Sample, Statistics
 from gateway.relay.tallies import OK
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.conftest import COMPLETION_PICOS, PROMPT_PICOS
@@ -137,8 +137,16 @@ def test_a_dry_run_names_the_second_and_when_it_starts(customer, measured):
     assert hedge(provider={"order": ["alpha"]}) is None
 
 
-def test_an_unmeasured_endpoint_is_given_five_seconds():
-    assert hedge_after_s(EndpointHealth(), make_candidate("a")) == UNMEASURED_S == 5.0
+def test_an_endpoint_is_given_five_seconds_until_twenty_streams_have_been_measured():
+    statistics = Statistics()
+    health, candidate = EndpointHealth(statistics=statistics), make_candidate("a")
+    assert hedge_after_s(health, candidate) == UNMEASURED_S == 5.0
+    for count, expected in ((MEASURED_MIN - 1, True), (1, False)):
+        for _ in range(count):
+            statistics.record(Sample(candidate.endpoint.id, OK, first_token_ms=300, total_ms=400))
+        statistics.merge(statistics.take(), time.time())
+        statistics.refresh()
+        assert (hedge_after_s(health, candidate) == UNMEASURED_S) is expected
 
 
 def test_the_second_is_up_of_another_provider_if_there_is_one_and_of_the_same_model():
