@@ -72,6 +72,8 @@ app.conf.beat_schedule = {
     "purchases": {"task": "billing.purchases.tasks.sweep_purchases", "schedule": 120.0, "options": {"expires": 120.0}},
     # Balances that fell while nobody was told: warnings and auto top-ups.
     "balances": {"task": "billing.purchases.tasks.watch_balances", "schedule": 30.0, "options": {"expires": 30.0}},
+    # Granted credit that ends within a week: a mail, once.
+    "expiry-mails": {"task": "billing.purchases.tasks.remind_of_expiry", "schedule": 3600.0, "options": {"expires": 3600.0}},
     # Mails that a mail server refused, or that nobody sent.
     "notices": {"task": "billing.purchases.tasks.send_waiting_notices", "schedule": 60.0, "options": {"expires": 60.0}},
 }

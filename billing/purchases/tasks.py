@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
 from accounts.models import Organization
-from billing.purchases import auto_topups, fulfilment, inbox, notices, refunds, stripe_api, watch
+from billing.purchases import auto_topups, expiry_mails, fulfilment, inbox, notices, refunds, stripe_api, watch
 
 # One short attempt: a web request must not wait for a broker that is away, and kombu would try for ever.
 _ONE_ATTEMPT: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0, "socket_connect_timeout": 0.5}
@@ -68,6 +68,12 @@ def watch_balance(organization_id: int) -> None:
 def watch_balances() -> int:
     """The same for everybody who wants it."""
     return watch.sweep()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def remind_of_expiry() -> int:
+    """Mail those whose granted credit ends within a week."""
+    return expiry_mails.remind()
 
 
 @shared_task  # type: ignore[untyped-decorator]

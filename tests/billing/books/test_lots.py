@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from billing import live
 from billing.books import expiry, invariants, lots, outbox, rebuild, settlement, transfers
-from billing.books.chart import AccountCode, TransferCode
-from billing.models import Account, CreditLot, Transfer
+from billing.books.chart import TransferCode
+from billing.models import CreditLot, Transfer
 from tests.billing import plane
 from tests.billing.conftest import USD
 
@@ -127,6 +127,21 @@ def test_what_a_running_request_holds_is_left_until_it_has_settled(make_organiza
         f"{CreditLot.objects.get().pk}:{step}" for step in (0, 1)
     ]
     assert no_difference()
+
+
+def test_a_running_request_keeps_the_granted_credit_it_was_admitted_on_although_there_is_other_credit(make_organization, books):
+    organization = make_organization(100)
+    grant(organization, 50, "spring", days=1)
+    event = plane.make_event(organization, 40, hold_nanos=40)
+    assert plane.reserve(organization, event.event_id, 40) == "OK"
+
+    assert expiry.expire_due(now=NOW + dt.timedelta(days=2)) == 10
+    assert plane.settle(event) == "OK"
+    assert expiry.expire_due(now=NOW + dt.timedelta(days=2)) == 0
+
+    assert books()["customer_credit"] == 100
+    assert CreditLot.objects.get().spent_nanos == 40
+    assert live.read_balance(org_id=organization.pk, shard=SHARD)[:3] == (100, 0, 0)
 
 
 def test_no_request_is_admitted_on_credit_that_is_being_taken(make_organization, monkeypatch):
@@ -376,12 +391,3 @@ def test_an_amount_is_drawn_lot_by_lot_in_order():
     assert lots.draw(open_lots, 5) == [(one, 5)]
     assert lots.draw(open_lots, 6) == [(one, 5), (two, 1)]
     assert lots.draw(open_lots, 13) == [(one, 5), (two, 7), (None, 1)]
-
-
-def test_promo_credit_is_the_sum_of_its_lots(make_organization):
-    organization = make_organization()
-    grant(organization, 50, "a", days=1)
-    grant(organization, 60, "b")
-
-    account = Account.objects.get(code=AccountCode.CUSTOMER_PROMO)
-    assert account.balance_nanos == sum(left().values()) == 110
