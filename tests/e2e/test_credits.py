@@ -117,6 +117,24 @@ def test_a_purchase_and_its_refund_work_without_script(browser: Browser, shop: s
     expect(page.locator("#credit-available")).to_have_text("$30.00")
 
 
+def test_a_saved_card_is_offered_and_hides_the_fields_of_a_new_one(browser: Browser, shop: str) -> None:
+    page = browser.new_page()
+    _sign_up(page, shop, "ada@example.com")
+    for number in range(2):
+        _choose(page, shop, "20", total="$21.10")
+        page.get_by_label("Save the card").check()
+        page.get_by_role("button", name="Continue to payment").click()
+        if number:
+            expect(page.get_by_label("Card number")).to_be_hidden()
+            page.get_by_label("New card").check()
+            expect(page.get_by_label("Card number")).to_be_visible()
+            page.get_by_label("Visa ending in 4242").check()
+        page.get_by_role("button", name="Pay $21.10").click()
+        expect(page.get_by_text("The credit was added")).to_be_visible(timeout=10_000)
+
+    assert list(Purchase.objects.values_list("state", "paid_with")) == [("paid", "Visa ending in 4242")] * 2
+
+
 @pytest.mark.parametrize("look", [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
 def test_the_pages_that_sell_fit_and_can_be_read(
     browser: Browser, shop: str, stripe: FakeStripe, tmp_path: Path, look: tuple[int, str]
