@@ -19,8 +19,10 @@ from gateway.dialects.reasoning import resolve_thinking
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.errors import BadRequest, NoEndpoint, availability
 from gateway.relay.estimate import estimated_prompt_tokens
+from gateway.relay.figures import NORMAL
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import Preferences
+from gateway.relay.quality import POOR
 from gateway.relay.routing import parameters_of, refusal_of
 
 AUTO: Final = frozenset({"tollway/auto", "openrouter/auto"})
@@ -138,15 +140,23 @@ def choose_models(
 
 
 def score(member: _Member, task: str, health: EndpointHealth) -> int:
-    """Return the points of a model for a task, of 1000: 400 for being new, 250 for suiting the task, 250 for endpoints that answer, 100
+    """Return the points of a model for a task, of 1000: 400 for being new, 250 for suiting the task, 250 for endpoints that do well, 100
     for its context window.
     """
     model = member.model
     suits = (250 if model.reasoning else 75) if task in _THINKING_TASKS else (175 if model.reasoning else 250)
-    up = sum(not health.is_down(one.endpoint.id) for one in member.candidates)
+    up = sum(_does_well(one.endpoint.id, task, health) for one in member.candidates)
     answers = 250 * min(up, _ENDPOINTS_ENOUGH) // _ENDPOINTS_ENOUGH
     width = 100 * min(model.context_length, _WIDE_CONTEXT) // _WIDE_CONTEXT
     return 400 * member.age_percentile // 99 + suits + answers + width
+
+
+def _does_well(endpoint_id: str, task: str, health: EndpointHealth) -> bool:
+    """Whether the endpoint answers now, answered at least 95 % of the last five minutes, and calls tools well where that matters."""
+    statistics = health.statistics
+    if health.is_down(endpoint_id) or statistics.grade(endpoint_id) != NORMAL:
+        return False
+    return task != "tools" or statistics.quality(endpoint_id) != POOR
 
 
 def task_of(request: ChatRequest) -> str:

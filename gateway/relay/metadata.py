@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from gateway.relay.auto_router import AUTO, ROUTERS
+from gateway.relay.catalog import CatalogView
+from gateway.relay.families import LATEST_PREFIX
 from gateway.relay.generation import Generation
 from gateway.relay.tries import Attempt
 
@@ -23,11 +26,9 @@ def router_metadata(generation: Generation, attempt: Attempt) -> dict[str, Any] 
     named = request.model or (request.models[0] if request.models else "")
     candidates = generation.route.candidates
     endpoints = generation.view.snapshot.endpoints
-    found = generation.view.find_model(named)
-    direct = found is not None and found[0].id == chosen.endpoint.model
     return {
         "requested": named,
-        "strategy": "direct" if direct else "fallback",
+        "strategy": _strategy(generation.view, named, chosen.endpoint.model),
         "region": chosen.endpoint.region or None,
         "summary": f"available={len(candidates)}, selected={chosen.host.spec.name}",
         "attempt": len(generation.attempts),
@@ -46,3 +47,15 @@ def router_metadata(generation: Generation, attempt: Attempt) -> dict[str, Any] 
         ],
         "params": {"dropped": list(attempt.dropped)},
     }
+
+
+def _strategy(view: CatalogView, named: str, answered: str) -> str:
+    """Return the word for how the name that was asked for led to the model that answers."""
+    if named in ROUTERS:
+        return "auto" if named in AUTO else "free"
+    found = view.find_model(named)
+    if found is None or found[0].id != answered:
+        return "fallback"
+    if named.startswith(LATEST_PREFIX):
+        return "latest"
+    return "alias" if named in view.snapshot.aliases else "direct"

@@ -10,8 +10,10 @@ from gateway.relay.auto_router import _members as members_of
 from gateway.relay.auto_router import choose_models, read_settings, resolve_names, score, task_of
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import BadRequest, NoEndpoint
+from gateway.relay.figures import DEGRADED
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import read_preferences
+from gateway.relay.quality import POOR
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.catalog_views import make_view
 
@@ -80,6 +82,19 @@ def test_points_add_up_as_documented():
     for _ in range(3):
         health.failure(new.candidates[0].endpoint.id)
     assert score(new, "general", health) == 400 + 250 + 0 + 50
+
+
+def test_an_endpoint_that_answers_too_seldom_or_calls_tools_badly_brings_no_points():
+    (one,) = members_of(make_router_view(one={}))
+    health = EndpointHealth()
+    statistics, name = health.statistics, one.candidates[0].endpoint.id
+    well = score(one, "general", health)
+
+    statistics._quality[name] = POOR
+    assert score(one, "general", health) == well
+    assert score(one, "tools", health) == well - 83
+    statistics._grades[name] = DEGRADED
+    assert score(one, "general", health) == well - 83
 
 
 @pytest.mark.parametrize(

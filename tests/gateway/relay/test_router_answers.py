@@ -30,3 +30,20 @@ def test_a_router_that_finds_nothing_is_a_404(customer):
 
 def test_the_latest_of_a_family_answers_under_its_own_name(customer):
     assert customer.post(model="~test/chat-latest").json()["model"] == "test/chat"
+
+
+@pytest.mark.parametrize(
+    ("model", "strategy"),
+    [("openrouter/auto", "auto"), ("openrouter/free", "free"), ("~test/chat-latest", "latest"), ("test/chat:floor", "direct")],
+)
+def test_the_road_of_a_request_names_how_the_model_was_found(customer, model, strategy):
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "plugins": [{"id": "auto-router", "allowed_models": ["test/chat", "test/free"]}],
+    }
+    headers = {**customer.headers, "x-openrouter-metadata": "enabled"}
+
+    metadata = customer.stack.client.post("/api/v1/chat/completions", json=body, headers=headers).json()["openrouter_metadata"]
+
+    assert (metadata["requested"], metadata["strategy"]) == (model, strategy)
