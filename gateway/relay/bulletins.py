@@ -87,10 +87,13 @@ class Bulletins:
                     await self.publish()
                     await self._archive()
                     await self._show()
+                    self._statistics.refresh()
+                    self._health.forget_old()
                 except (RedisError, OSError, TimeoutError) as error:
                     _log.warning("statistics stay in this process: %s", type(error).__name__)
-                self._statistics.refresh()
-                self._health.forget_old()
+                    self._statistics.refresh()
+                except Exception:  # noqa: BLE001 -- one bad second must not end all that follow
+                    _log.exception("a second's statistics are lost")
         finally:
             follower.cancel()
             await asyncio.gather(follower, return_exceptions=True)
@@ -137,6 +140,8 @@ class Bulletins:
                 await asyncio.sleep(_BACKOFF_S)
             except msgspec.MsgspecError:
                 _log.exception("a bulletin of another release cannot be read; skipped")
+            except Exception:  # noqa: BLE001 -- as above
+                _log.exception("a bulletin could not be taken over; skipped")
 
     async def _read(self, *, block_ms: int | None, long_from_s: float = 0.0) -> int:
         """Merge what is new and return how many bulletins that were."""

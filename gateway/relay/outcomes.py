@@ -42,9 +42,13 @@ def calls_of(answer: Json) -> list[tuple[str, str]]:
     return [_call(call) for choice in answer.get("choices", ()) for call in (choice.get("message") or {}).get("tool_calls") or ()]
 
 
-def _call(call: Json) -> tuple[str, str]:
-    function = call.get("function") or {}
-    return function.get("name") or "", function.get("arguments") or ""
+def _call(call: Any) -> tuple[str, str]:
+    """Return name and arguments; what is no text is none, so that a provider's nonsense is a fault of its own and not of ours."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return "", ""
+    name, arguments = function.get("name"), function.get("arguments")
+    return name if isinstance(name, str) else "", arguments if isinstance(arguments, str) else ""
 
 
 class StreamedCalls:

@@ -130,3 +130,25 @@ async def test_a_process_without_traffic_writes_nothing(empty_store):
     await idle.bulletins.publish()
     assert empty_store.exists(STREAM) == 0
     await idle.bulletins.close()
+
+
+async def test_a_second_that_goes_wrong_does_not_end_the_statistics(monkeypatch):
+    here = Process()
+    broken = iter([True])
+    take = here.statistics.take
+
+    def take_or_break():
+        if next(broken, False):
+            raise KeyError("nobody thought of this")
+        return take()
+
+    monkeypatch.setattr(here.statistics, "take", take_or_break)
+    task = asyncio.create_task(here.bulletins.run_forever())
+    here.statistics.record(Sample("a/m@one", "ok", first_token_ms=100))
+    began_s = time.monotonic()
+    while here.statistics.figures("a/m@one") is None:
+        assert time.monotonic() - began_s < 5
+        await asyncio.sleep(0.02)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await here.bulletins.close()

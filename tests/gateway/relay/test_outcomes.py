@@ -50,3 +50,8 @@ def test_calls_of_a_whole_answer_and_of_its_stream_are_the_same():
 
     assert calls_of({"choices": [{"message": message}]}) == stream.calls == [("add", '{"a": 1}'), ("ping", "")]
     assert calls_of({"choices": [{"message": {"content": "hi"}}]}) == []
+
+
+@pytest.mark.parametrize("call", [None, "call", {}, {"function": "add"}, {"function": {"name": ["add"], "arguments": {"a": 1}}}])
+def test_a_call_that_makes_no_sense_is_a_call_of_nothing(call):
+    assert calls_of({"choices": [{"message": {"tool_calls": [call]}}]}) == [("", "")]
