@@ -8,6 +8,7 @@ from gateway.relay.exchange import JSON, SSE, Exchange
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hold import Cashier
 from gateway.relay.metadata import answer_headers, router_metadata
+from gateway.relay.other_forms import is_stream, read_streamed_answer
 from gateway.relay.outcomes import calls_of
 from gateway.relay.settlement import Settler, estimate_usage, unit_usage
 from gateway.relay.tries import Attempt, Dispatcher
@@ -98,6 +99,8 @@ class AnswerRelay:
             return fault_from_down(down, candidate.host.spec.name)
         attempt.headers = upstream.headers
         try:
+            if upstream.status == _OK and generation.request.kind == "chat" and is_stream(upstream):
+                return read_streamed_answer(upstream, call.dialect)
             if upstream.status == _OK:
                 return call.dialect.decode_answer(upstream.body)
             return call.dialect.decode_error(upstream.status, upstream.header, upstream.body)

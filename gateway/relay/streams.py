@@ -17,11 +17,13 @@ from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError
 from gateway.relay.estimate import bound_nanos, estimated_prompt_tokens, estimated_tokens
 from gateway.relay.exchange import Exchange
+from gateway.relay.first_chunks import BrokenStream, decode_piece
 from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hedging import Hedger
 from gateway.relay.hold import Cashier
 from gateway.relay.metadata import answer_headers, router_metadata
-from gateway.relay.openings import BrokenStream, Opening, decode_piece, new_frames, read_first_chunks
+from gateway.relay.openings import Opening
+from gateway.relay.other_forms import begin_stream
 from gateway.relay.outcomes import StreamedCalls
 from gateway.relay.presence import work_while_present
 from gateway.relay.settlement import Bill, Settler, estimate_usage, partial_usage, probable_nanos
@@ -135,8 +137,7 @@ class StreamRelay:
                 attempt.headers = upstream.headers
                 if upstream.status != _OK:
                     return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())
-                decoder, parser = call.dialect.new_stream_decoder(), new_frames(call.dialect)
-                chunks = await read_first_chunks(upstream, decoder, parser, name, until_s=until_s)
+                decoder, parser, chunks = await begin_stream(upstream, call.dialect, name, until_s=until_s)
                 if decoder.fault is not None:
                     return decoder.fault
                 self._log.answered(generation, attempt)

@@ -132,6 +132,8 @@ class Simulator:
             delivery.close()
 
     async def _serve(self, wire: Wire, request: SimRequest, directives: Directives, slug: str, delivery: Delivery) -> None:
+        if "other_form" in directives:
+            request = msgspec.structs.replace(request, stream=not request.stream, include_usage=True)
         await delivery.wait(int(directives.get("delay_ms", 0)) / 1000)
         if directives.get("hang") == 0:
             await delivery.hang()

@@ -8,6 +8,7 @@ cut_after=N       drop the connection after N chunks of a stream (of a whole ans
 hang[=N]          fall silent, before the head or after N chunks, until the client leaves
 malformed[=N]     broken JSON, after N chunks
 error_in_stream[=N]  an error inside a 200, after N chunks
+other_form        whole when asked for a stream, a stream when asked not to
 empty             no output and no finish reason
 missing_usage, zero_usage, usage_every_chunk   what the report of usage looks like
 wrong_model       names another model as the one that answered
@@ -25,7 +26,7 @@ from collections import OrderedDict
 
 Directives = dict[str, int | str]
 
-_FLAGS = frozenset({"missing_usage", "zero_usage", "usage_every_chunk", "wrong_model", "crlf", "no_done", "empty", "refuse"})
+_FLAGS = frozenset({"missing_usage", "zero_usage", "usage_every_chunk", "wrong_model", "crlf", "no_done", "empty", "refuse", "other_form"})
 _FLAGS_OR_NUMBERS = frozenset({"hang", "malformed", "error_in_stream", "drip"})
 _NUMBERS = frozenset(
     {
