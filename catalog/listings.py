@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -61,15 +61,16 @@ class UnknownModel(LookupError):
 
 
 class Listings:
-    """The answers of one catalog version. Immutable but for what it remembers."""
+    """The answers of one catalog version. Immutable but for what it remembers. ``unanswered`` are endpoints that nobody here can ask."""
 
-    def __init__(self, snapshot: Snapshot, *, public_url: str) -> None:
+    def __init__(self, snapshot: Snapshot, *, public_url: str, unanswered: Collection[str] = ()) -> None:
         self._snapshot = snapshot
         self._public_url = public_url
         answering = {slug for slug, provider in snapshot.providers.items() if provider.mode != "off"}
         self._models: dict[str, ListedModel] = {}
         for model in sorted(snapshot.models.values(), key=lambda one: (-one.created_s, one.id)):
-            endpoints = tuple(one for one in map(snapshot.endpoints.__getitem__, model.endpoints) if one.provider in answering)
+            found = map(snapshot.endpoints.__getitem__, model.endpoints)
+            endpoints = tuple(one for one in found if one.provider in answering and one.id not in unanswered)
             if endpoints:
                 self._models[model.id] = _list_model(model, endpoints)
         self._kept: OrderedDict[object, Body] = OrderedDict()

@@ -11,7 +11,7 @@ from gateway.dialects.base import ChatRequest, InvalidRequest, Json, Upload
 from gateway.dialects.client import ClientDialect, Closing, Head
 from gateway.dialects.multipart import read_form
 from gateway.dialects.sound_files import content_type_of, duration_of, format_of, seconds_max
-from gateway.dialects.units import UnitClient, cost_fields, encode_json, explain_body, read_body, text_size
+from gateway.dialects.units import FormClient, cost_fields, encode_json, explain_body, read_body, text_size
 
 # Fast speech in the languages with the shortest tokens; and what OpenAI counts of a second of sound.
 _ANSWER_TOKENS_PER_SECOND, _SOUND_TOKENS_PER_SECOND = 25, 10
@@ -46,7 +46,7 @@ class _Body(msgspec.Struct):
     session_id: Annotated[str, msgspec.Meta(max_length=256)] | None = None
 
 
-class TranscriptionsClient(UnitClient):
+class TranscriptionsClient(FormClient):
     """POST /api/v1/audio/transcriptions. ``form`` is the content type of bodies that are forms, '' for JSON."""
 
     api = "transcriptions"

@@ -1,7 +1,7 @@
 """What the formats of models share that answer in one piece and are no chat: rankings, pictures, transcripts, verdicts. Pure."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -76,13 +76,12 @@ class UnitClient(ABC):
         return encode_json({"error": error})
 
 
-@runtime_checkable
-class FormClient(Protocol):
+class FormClient(UnitClient):
     """A client's format that can be sent as a form with files as well."""
 
+    @abstractmethod
     def of_form(self, content_type: str) -> ClientDialect:
         """Return the same format for a body of this content type (multipart/form-data)."""
-        ...
 
 
 def read_body(data: bytes, shape: type[_T], choices: dict[str, str]) -> tuple[_T, Json]:

@@ -169,7 +169,16 @@ class CatalogView:
     @cached_property
     def listings(self) -> Listings:
         """What the catalog's API answers. Making them takes tens of milliseconds."""
-        return Listings(self.snapshot, public_url=self._public_url)
+        return Listings(self.snapshot, public_url=self._public_url, unanswered=self._unanswered())
+
+    def _unanswered(self) -> frozenset[str]:
+        """Return the endpoints whose provider is here and has no format for their type of model."""
+        return frozenset(
+            endpoint_id
+            for model in self.snapshot.models.values()
+            for endpoint_id in model.endpoints
+            if (host := self.hosts.get(self.snapshot.endpoints[endpoint_id].provider)) is not None and not host.can_answer(model.type)
+        )
 
     def of(self, org_id: int) -> "CatalogView":
         """Return the catalog as an organization has it: with prices of its own or of its plan where there are any."""

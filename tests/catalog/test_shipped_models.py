@@ -31,19 +31,21 @@ def request_of(kind: ModelType) -> ChatRequest:
     return request
 
 
+CONFIG = RelayConfig(
+    database_url="",
+    redis_url="",
+    broker_redis_url="",
+    secret_keys=("secret",),
+    provider_credentials={},
+    public_url="https://tollway.example",
+    spool_dir=Path(),
+    simulator_url="http://127.0.0.1:1",
+)
+
+
 @pytest.fixture(scope="module")
 def view(real_catalog: RealCatalog) -> CatalogView:
-    config = RelayConfig(
-        database_url="",
-        redis_url="",
-        broker_redis_url="",
-        secret_keys=("secret",),
-        provider_credentials={},
-        public_url="https://tollway.example",
-        spool_dir=Path(),
-        simulator_url="http://127.0.0.1:1",
-    )
-    return CatalogView(real_catalog.snapshot, config)
+    return CatalogView(real_catalog.snapshot, CONFIG)
 
 
 @pytest.mark.parametrize("kind", BODIES)
@@ -65,6 +67,20 @@ def test_every_sold_model_of_a_type_can_be_asked_for(view: CatalogView, kind: Mo
             except InvalidRequest as refusal:
                 pytest.fail(f"{endpoint.id}: {refusal.message}")
             assert endpoint.provider_model_id.rpartition("/")[2] in f"{call.path} {call.query} {call.body!r}", endpoint.id
+
+
+def test_a_live_provider_without_a_format_for_a_type_is_neither_asked_nor_listed(real_catalog: RealCatalog) -> None:
+    live = {
+        slug: msgspec.structs.replace(spec, mode="live", base_url="https://acme.example") if slug in ("alibaba", "openai") else spec
+        for slug, spec in real_catalog.snapshot.providers.items()
+    }
+    view = CatalogView(msgspec.structs.replace(real_catalog.snapshot, providers=live), CONFIG)
+    listed = {one["id"] for one in msgspec.json.decode(view.listings.image_models.plain)["data"]}
+
+    assert view.candidates["qwen/qwen-image-3.0"] == ()
+    assert "openai" in {one.endpoint.provider for one in view.candidates["openai/gpt-image-1-mini"]}
+    assert "qwen/qwen-image-3.0" not in listed
+    assert "openai/gpt-image-1-mini" in listed
 
 
 def test_models_without_a_price_in_their_own_unit_have_no_candidates(view: CatalogView) -> None:

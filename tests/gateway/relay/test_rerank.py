@@ -123,3 +123,16 @@ def test_the_router_s_own_client_reads_the_answer(customer):
 
     assert [one.index for one in answer.results] == [1, 0]
     assert answer.usage.search_units == 1
+
+
+def test_a_dry_run_tells_what_a_ranking_would_hold(customer):
+    answer = customer.stack.client.post(
+        "/api/v1/route/explain",
+        json={"model": "test/rank-searches", "query": "a", "documents": ["b"] * 101, "provider": {"order": ["cohere"]}},
+        headers=customer.headers,
+    )
+
+    assert answer.status_code == 200, answer.text
+    # At one byte a token, 101 documents are two searches.
+    assert answer.json()["hold"]["amount"]["nanos"] == str(2 * SEARCH_PICOS // 1000)
+    assert customer.receipts() == []
