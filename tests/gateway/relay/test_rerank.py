@@ -134,5 +134,5 @@ def test_a_dry_run_tells_what_a_ranking_would_hold(customer):
 
     assert answer.status_code == 200, answer.text
     # At one byte a token, 101 documents are two searches.
-    assert answer.json()["hold"]["amount"]["nanos"] == str(2 * SEARCH_PICOS // 1000)
+    assert answer.json()["data"]["hold"]["amount"]["nanos"] == str(2 * SEARCH_PICOS // 1000)
     assert customer.receipts() == []
