@@ -1,5 +1,6 @@
 import math
 import random
+import time
 
 import pytest
 from hypothesis import given
@@ -196,3 +197,16 @@ def test_tallies_added_and_taken_away_leave_nothing():
     one.add(two, -1)
     assert one == Tally()
     assert one.is_empty
+
+
+def test_recording_takes_less_than_two_microseconds_and_what_is_never_folded_is_bounded():
+    statistics = Statistics()
+    usage = Usage(output_tokens=5)
+    best_s = math.inf
+    for _ in range(120):
+        began_s = time.perf_counter()
+        for _ in range(1000):
+            statistics.record(Sample("a/m@one", "ok", 120, 900, usage, None, None, "a/m@one"))
+        best_s = min(best_s, time.perf_counter() - began_s)
+    assert best_s / 1000 < 2e-6
+    assert statistics.take().tallies["a/m@one"].graded == 100_000
