@@ -219,11 +219,13 @@ def _mirror(originals: Sequence[Transfer]) -> list[Leg]:
     legs = []
     for original in originals:
         giver, taker = _key_of(original.credit_account), _key_of(original.debit_account)
-        if giver.code == AccountCode.CUSTOMER_PROMO and original.lot_id is not None:
-            from_lot = min(original.amount_nanos, left[original.lot_id])
+        if giver.code == AccountCode.CUSTOMER_PROMO and giver.org_id is not None:
+            # A grant of before there were lots names none: it is taken from whatever lots there are.
+            named = original.lot_id
+            sources = lots.open_lots([giver.org_id])[giver.org_id] if named is None else [lots.OpenLot(named, left[named])]
             own = AccountKey(AccountCode.CUSTOMER_CREDIT, giver.org_id)
-            split = [Leg(giver, taker, from_lot, original.lot_id), Leg(own, taker, original.amount_nanos - from_lot)]
-            legs += [leg for leg in split if leg.amount_nanos]
+            parts = [part for part in lots.draw(sources, original.amount_nanos) if part.amount_nanos]
+            legs += [Leg(giver if part.lot_id else own, taker, part.amount_nanos, part.lot_id) for part in parts]
         elif taker.code == AccountCode.CUSTOMER_PROMO and original.lot_id is not None:
             legs.append(Leg(giver, taker, original.amount_nanos, lots.id_of_return(original)))
         else:
