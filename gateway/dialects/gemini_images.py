@@ -77,7 +77,7 @@ def _encode_imagen(asked: Json, endpoint: EndpointSpec) -> UpstreamCall:
 
 
 def _decode_imagen(body: bytes) -> Answer:
-    rows = read_answer(body, "list of predictions")["predictions"]
+    rows = read_answer(body, "list of predictions").get("predictions")
     images = [
         {"b64_json": row["bytesBase64Encoded"], "media_type": row.get("mimeType") or "image/png"}
         for row in (rows if isinstance(rows, list) else ())
