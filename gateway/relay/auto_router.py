@@ -119,14 +119,15 @@ def choose_models(
         raise BadRequest(f"{router} chooses among chat models; name a model here", metadata={"param": "model"})
     settings = read_settings(request.body.get("plugins"))
     task = task_of(request)
-    fitting = [member for member in _members(view) if _fits(member.model, request) and _is_wanted(member.model.id, settings)]
+    needs = _needs_of(request)
+    able = [one for one in _members(view) if _fits(one.model, needs) and _is_wanted(one.model.id, settings)]
     if router in FREE:
-        able = [member for member in fitting if member.is_free]
+        able = [one for one in able if one.is_free]
         rng.shuffle(able)
     else:
         floor, ceiling = _TIERS[settings.cost_tier]
-        able = [member for member in fitting if not member.is_free and floor <= member.price_percentile < ceiling]
-        able.sort(key=lambda member: (-score(member, task, health), member.price_percentile, member.model.id))
+        able = [one for one in able if not one.is_free and floor <= one.price_percentile < ceiling]
+        able.sort(key=lambda one: (-score(one, task, health), one.price_percentile, one.model.id))
     if stay_with:
         able.sort(key=lambda member: member.model.id != stay_with)
     chosen = tuple(member.model.id for member in _first_served(able, request, wish))
@@ -212,27 +213,43 @@ def _is_wanted(model_id: str, settings: RouterSettings) -> bool:
     return allowed and not any(fnmatch.fnmatchcase(model_id, one) for one in settings.excluded_models)
 
 
-def _fits(model: ModelSpec, request: ChatRequest) -> bool:
-    """Whether the model can take the request at all."""
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What a request asks of a model, worked out once for all models."""
+
+    modalities: tuple[str, ...]
+    has_tools: bool
+    is_structured: bool
+    thinks: bool
+    max_tokens: int
+    window_tokens: int
+
+
+def _needs_of(request: ChatRequest) -> _Needs:
+    body = request.body
     media = {"image": request.image_parts, "audio": request.audio_parts, "video": request.video_parts, "file": request.file_parts}
-    if any(count and kind not in model.input_modalities for kind, count in media.items()) or "text" not in model.output_modalities:
-        return False
-    if not _knows(model, request.body):
-        return False
-    if request.max_tokens and model.max_output_tokens and request.max_tokens > model.max_output_tokens:
-        return False
-    tokens = estimated_prompt_tokens(request) + (request.max_tokens or _ANSWER_TOKENS)
-    return not model.context_length or tokens <= model.context_length
-
-
-def _knows(model: ModelSpec, body: Json) -> bool:
-    """Whether the model has the abilities that the request uses: tools, structured answers, thinking."""
-    if body.get("tools") and "tools" not in model.supported_parameters:
-        return False
     form = body.get("response_format")
-    if form and form.get("type") not in (None, "text") and not _STRUCTURED.intersection(model.supported_parameters):
+    return _Needs(
+        modalities=tuple(kind for kind, count in media.items() if count),
+        has_tools=bool(body.get("tools")),
+        is_structured=form is not None and form.get("type") not in (None, "text"),
+        thinks=bool(resolve_thinking(body).asked),
+        max_tokens=request.max_tokens or 0,
+        window_tokens=estimated_prompt_tokens(request) + (request.max_tokens or _ANSWER_TOKENS),
+    )
+
+
+def _fits(model: ModelSpec, needs: _Needs) -> bool:
+    """Whether the model can take the request at all, and has the abilities that it uses."""
+    if (model.context_length and needs.window_tokens > model.context_length) or (needs.thinks and not model.reasoning):
         return False
-    return model.reasoning or not resolve_thinking(body).asked
+    if needs.max_tokens and model.max_output_tokens and needs.max_tokens > model.max_output_tokens:
+        return False
+    if "text" not in model.output_modalities or any(kind not in model.input_modalities for kind in needs.modalities):
+        return False
+    if needs.has_tools and "tools" not in model.supported_parameters:
+        return False
+    return not needs.is_structured or not _STRUCTURED.isdisjoint(model.supported_parameters)
 
 
 def _first_served(members: Sequence[_Member], request: ChatRequest, wish: Preferences) -> Iterator[_Member]:
