@@ -16,7 +16,7 @@ class Case(NamedTuple):
     open_point: str = ""
 
 
-_AUTH, _BOOKS, _BUY = "billing/authorizer", "billing/books", "billing/purchases"
+_AUTH, _BOOKS, _BUY, _BILLS = "billing/authorizer", "billing/books", "billing/purchases", "billing/reconciliation"
 _NEMESIS, _BAD_DAYS, _RACES, _NETWORK = (
     "faults/test_nemesis.py",
     "faults/test_bad_days.py",
@@ -130,6 +130,14 @@ CASES: tuple[Case, ...] = (
          (f"{_BUY}/test_purchase.py::test_when_stripe_fails_the_purchase_is_marked_and_the_customer_may_try_again",
           f"{_BUY}/test_purchase.py::test_a_customer_whose_making_was_answered_into_the_void_is_not_made_twice",
           f"{_BUY}/test_refunds.py::test_a_lost_answer_leaves_the_refund_on_its_way_and_the_sweep_completes_it_once")),
+    Case("F35", "Many callers find the balance low at once", "one charge",
+         (f"{_BUY}/test_auto_topups.py::test_many_callers_at_once_make_one_charge",
+          f"{_BUY}/test_auto_topups.py::test_a_charge_whose_answer_is_lost_is_found_or_repeated_and_made_once")),
+    Case("F36", "Top-ups that are declined, need their owner, or have no card", "back-off, pause and a mail each",
+         (f"{_BUY}/test_auto_topups.py::test_declines_back_off_an_hour_then_a_day_then_pause_with_a_mail_each",
+          f"{_BUY}/test_auto_topups.py::test_a_bank_that_asks_for_the_owner_pauses_with_a_mail_and_another_card_goes_on",
+          f"{_BUY}/test_auto_topups.py::test_a_card_that_is_gone_pauses_once_and_a_new_one_goes_on",
+          f"{_BUY}/test_auto_topups.py::test_three_top_ups_in_ten_minutes_stop_it_with_an_alarm")),
     Case("F37", "Refunds: partial, whole, at once, of spent credit", "sums right; what was spent is owed",
          (f"{_BUY}/test_refunds.py::test_only_what_is_unused_is_refunded",
           f"{_BUY}/test_refunds.py::test_spending_and_refunding_at_once_never_gives_both",
@@ -140,6 +148,13 @@ CASES: tuple[Case, ...] = (
           f"{_BUY}/test_disputes.py::test_an_inquiry_moves_and_freezes_nothing",
           f"{_BUY}/test_disputes.py::test_credit_that_was_spent_becomes_a_debt_and_is_forgiven_when_the_dispute_is_won",
           f"{_BUY}/test_disputes.py::test_a_lost_dispute_keeps_the_freeze_and_costs_us_our_fee_in_any_order_of_news")),
+    Case("F39", "A movement at Stripe that is missing in the books, extra in them, or of another amount", "exactly that one is named",
+         (f"{_BILLS}/test_stripe_balance.py::test_a_movement_that_nobody_booked_stands_in_suspense_until_its_event_comes",
+          f"{_BILLS}/test_stripe_balance.py::test_a_booked_payment_that_stripe_does_not_know_is_named",
+          f"{_BILLS}/test_stripe_balance.py::test_an_amount_that_stripe_tells_otherwise_is_named_alone")),
+    Case("F40", "A provider's bill that is a little off, far off, or leaves out a day", "tolerated; in suspense; named",
+         (f"{_BILLS}/test_providers.py::test_half_a_thousandth_is_tolerated_and_two_per_cent_wait_for_an_explanation",
+          f"{_BILLS}/test_providers.py::test_a_day_that_the_bill_leaves_out_and_a_model_that_we_never_called_are_named")),
     Case("F41", "PostgreSQL is restored to a minute ago", "", (), "The rebuild and the spools are tested; a restored database is not."),
     Case("F42", "Two versions of the scripts at work", "both right: a script is named by its content",
          (f"{_RACES}::test_gateways_of_two_versions_whose_scripts_differ_work_side_by_side",)),

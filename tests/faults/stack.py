@@ -161,6 +161,11 @@ class Stack:
             found.setdefault(f"gen-{event_id.hex}", []).append((amount_nanos, status))
         return found
 
+    def freezes(self) -> list[str]:
+        """Return why any organization was kept from starting requests: no fault may look like books in doubt."""
+        with psycopg.connect(self.settings["DATABASE_URL"]) as connection:
+            return [row[0] for row in connection.execute("SELECT reason FROM billing_admissionfreeze ORDER BY id").fetchall()]
+
     def settle(self, *, within_s: float = 90.0) -> None:
         """Wait until nothing is held and everything settled is booked, as the invariants see it. Fails with their words.
 
