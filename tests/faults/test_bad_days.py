@@ -13,9 +13,9 @@ pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 def assert_everything_is_billed_once(stack, record, before):
     """Every answer that a client saw has exactly one receipt with its cost; requests whose connection broke have at most one each."""
     stack.settle()
+    assert stack.freezes() == []
     receipts = {name: rows for name, rows in stack.receipts().items() if name not in before}
     assert record.other == []
-    assert stack.freezes() == []
     seen = {name: receipts.pop(name, []) for name in record.costs_nanos}
     assert {name: sum(amount for amount, _ in rows) for name, rows in seen.items()} == record.costs_nanos
     assert {len(rows) for rows in seen.values()} <= {1}
