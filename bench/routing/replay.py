@@ -131,10 +131,15 @@ class Replay:
         other = self._send(second, demand, begins_s)
         self._result.hedged += 1
         other_ms = after_ms + other.first_token_ms
-        if other.outcome != "ok" or other_ms >= trial.first_token_ms:
-            self._result.hedged_picos += self._prompt_picos(second, demand) if other.outcome == "ok" else 0
+        if other.outcome != "ok":
             self._await(site, trial, demand, now_s, [])
             return True
+        if other_ms >= trial.first_token_ms:
+            self._strategy.lost(second, trial.first_token_ms - after_ms)
+            self._result.hedged_picos += self._prompt_picos(second, demand)
+            self._await(site, trial, demand, now_s, [])
+            return True
+        self._strategy.lost(site, other_ms)
         self._result.hedged_picos += self._prompt_picos(site, demand)
         self._await(second, other, demand, begins_s, [site])
         return True

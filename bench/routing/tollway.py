@@ -15,6 +15,7 @@ from gateway.relay.hedging import hedge_after_s, second_of
 from gateway.relay.preferences import read_preferences
 from gateway.relay.routing import find_route
 from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.tries import lost_sample
 
 _AT: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _FORGET_EVERY_S: Final = 60
@@ -123,6 +124,10 @@ class Tollway:
         else:
             self.health.failure(site.id)
             self.statistics.record(Sample(site.id, trial.outcome))
+
+    def lost(self, site: Site, silent_ms: float) -> None:
+        """Note how long the loser of a race was silent, as attempts do."""
+        self.statistics.record(lost_sample(self.statistics, site.id, round(silent_ms)))
 
     def tick(self, now_s: float) -> None:
         """Fold what was measured, as the background does every second."""

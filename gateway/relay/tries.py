@@ -20,7 +20,7 @@ from gateway.relay.generation import Generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.outcomes import name_outcome
 from gateway.relay.stalls import Stalls
-from gateway.relay.statistics import Headers, Sample
+from gateway.relay.statistics import Headers, Sample, Statistics
 from gateway.relay.tallies import FAULTS, LIMITED, OK
 
 _NS_PER_S: Final = 1_000_000_000
@@ -53,6 +53,14 @@ class Attempt(msgspec.Struct, eq=False):
     def secret(self) -> str:
         """The credential to send."""
         return self.candidate.host.credential if self.deployment is None else self.deployment.credential.secret
+
+
+def lost_sample(statistics: Statistics, endpoint_id: str, silent_ms: int) -> Sample:
+    """Return what the loser of a race says of its endpoint. Without long silences the measured tail would shrink with every race; a
+    short one says nothing of when it would have spoken.
+    """
+    tail_ms = statistics.latency_ms(endpoint_id, "p95")
+    return Sample(endpoint_id, HEDGED, silent_ms if tail_ms is None or silent_ms >= tail_ms else 0)
 
 
 class AttemptLog:
@@ -130,9 +138,9 @@ class AttemptLog:
         self._statistics.record(Sample(endpoint_id, word, deployment=name, headers=attempt.headers))
 
     def lost(self, generation: Generation, attempt: Attempt, *, cost_nanos: int) -> None:
-        """Note an attempt that was cancelled because another spoke first. No failure; its silence is measured, as a lower bound."""
+        """Note an attempt that was cancelled because another spoke first. No failure; a long silence is measured, as a lower bound."""
         silent_ms = max((time.perf_counter_ns() - attempt.began_ns) // _NS_PER_MS, 1)
-        self._statistics.record(Sample(attempt.candidate.endpoint.id, HEDGED, silent_ms))
+        self._statistics.record(lost_sample(self._statistics, attempt.candidate.endpoint.id, silent_ms))
         self._note(generation, attempt, 0, HEDGED, cost_nanos=cost_nanos)
 
     @staticmethod

@@ -11,6 +11,7 @@ from gateway.relay.health import EndpointHealth
 from gateway.relay.hedging import MEASURED_MIN, UNMEASURED_S, hedge_after_s, second_of
 from gateway.relay.statistics import Sample, Statistics
 from gateway.relay.tallies import OK
+from gateway.relay.tries import lost_sample
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.conftest import COMPLETION_PICOS, PROMPT_PICOS
 
@@ -159,3 +160,13 @@ def test_the_second_is_up_of_another_provider_if_there_is_one_and_of_the_same_mo
     assert second_of([first, sibling, down, good], health) is good
     assert second_of([first, sibling, down], health) is sibling
     assert second_of([first, down, other], health) is None
+
+
+def test_a_losers_silence_counts_only_when_it_says_something_of_the_tail():
+    statistics = Statistics()
+    assert lost_sample(statistics, "a", 50).first_token_ms == 50
+    for _ in range(100):
+        statistics.record(Sample("a", OK, first_token_ms=300, total_ms=400))
+    statistics.merge(statistics.take(), time.time())
+    statistics.refresh()
+    assert [lost_sample(statistics, "a", silent_ms).first_token_ms for silent_ms in (50, 250, 600)] == [0, 0, 600]
