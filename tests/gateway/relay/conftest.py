@@ -169,6 +169,7 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "test/spared": {"alpha": dear, "openrouter": paid},
         "test/openrouter": {"openrouter": paid},
         "test/cohere": {"cora": paid},
+        "test/single": {"alpha": paid},
         "test/vertex-gemini": {"google-vertex": paid},
         "test/vertex-claude": {"google-vertex": paid},
         "test/vertex-mistral": {"google-vertex": paid},
