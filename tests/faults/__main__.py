@@ -82,13 +82,13 @@ def read_outcomes(xml: str) -> dict[str, Outcome]:
 
 def write_page(outcomes: dict[str, Outcome], *, at: dt.datetime) -> str:
     """Return the page."""
-    held = [case for case in CASES if case.tests and not any(outcomes.get(test, Outcome()).failed for test in case.tests)]
+    held = [case for case in CASES if case.tests and all(test in outcomes and not outcomes[test].failed for test in case.tests)]
     total = Outcome()
     for outcome in outcomes.values():
         total = total.plus(outcome)
     summary = (
         f"Run on {at:%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}: {total.runs} tests, {total.failed} failed,"
-        f" {total.seconds / 60:.0f} minutes. {len(held)} of {len(CASES)} faults are held by tests."
+        f" {total.seconds / 60:.0f} minutes. Every test of {len(held)} of the {len(CASES)} faults ran and passed."
     )
     lines = [
         _HEAD,
@@ -108,7 +108,7 @@ def write_page(outcomes: dict[str, Outcome], *, at: dt.datetime) -> str:
         "",
         "## What no test holds",
         "",
-        *(f"- {case.name}, {case.fault[0].lower()}{case.fault[1:]}: {case.open_point}" for case in CASES if case.open_point),
+        *(f"- {case.name}. {case.fault}: {case.open_point}" for case in CASES if case.open_point),
         "",
     ]
     return "\n".join(lines)

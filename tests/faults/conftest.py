@@ -6,13 +6,13 @@ import pytest
 
 from tests.billing.authorizer.conftest import books, connection, make_holds, shard  # noqa: F401 -- fixtures
 from tests.billing.conftest import make_organization, money_store_client  # noqa: F401
-from tests.faults.scale import is_full
+from tests.faults.scale import takes_long_ones
 from tests.faults.stack import Stack
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave what takes minutes to ``make faults``."""
-    if is_full():
+    if takes_long_ones():
         return
     long = [item for item in items if item.get_closest_marker("long")]
     if long:
