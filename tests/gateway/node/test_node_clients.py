@@ -22,7 +22,8 @@ def install():
         INSTALLED.mkdir(exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(HERE / name, INSTALLED / name)
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=INSTALLED, check=True, timeout=200)  # noqa: S607
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=5"]
+        subprocess.run(command, cwd=INSTALLED, check=True, timeout=400)
         (INSTALLED / "done").write_text(lock.read_text())
     shutil.copy(HERE / "clients.mjs", INSTALLED / "clients.mjs")
 
