@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -100,6 +100,13 @@ class Stack:
         """Return gunicorn's workers, without its master (the oldest)."""
         return self.processes("gunicorn")[1:]
 
+    def money_store(self) -> list[int]:
+        """Return the money store's server. It names no folder on its command line, but stands in its own."""
+        own = str(self.folder / "money")
+        found = [pid for pid in self.processes("valkey-server") if str(Path(f"/proc/{pid}/cwd").readlink()) == own]
+        assert found, "the money store is not running"
+        return found
+
     def kill(self, *pids: int) -> None:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
@@ -178,6 +185,14 @@ class Stack:
             if proof.returncode == 0 and held_nanos == 0:
                 return
             assert time.monotonic() < deadline, proof.stdout + proof.stderr
+            time.sleep(1)
+
+    def await_receipts(self, names: Iterable[str], *, within_s: float = 60.0) -> None:
+        """Wait until every generation has a receipt: what a lost money store had not kept comes out of the gateways' spools, seconds later
+        than the first proof of the books. Does not fail: whoever compares says what is missing.
+        """
+        deadline = time.monotonic() + within_s
+        while not set(names) <= self.receipts().keys() and time.monotonic() < deadline:
             time.sleep(1)
 
     def held_nanos(self) -> int:

@@ -12,6 +12,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 
 def assert_everything_is_billed_once(stack, record, before):
     """Every answer that a client saw has exactly one receipt with its cost; requests whose connection broke have at most one each."""
+    stack.await_receipts(record.costs_nanos)
     stack.settle()
     assert stack.freezes() == []
     receipts = {name: rows for name, rows in stack.receipts().items() if name not in before}
@@ -42,7 +43,7 @@ def test_a_killed_money_store_refuses_for_a_moment_and_loses_nothing(stack):
     with stack.traffic() as record:
         for _ in range(2):
             time.sleep(3)
-            stack.kill(*stack.processes(f"{stack.folder}/engines/money"))
+            stack.kill(*stack.money_store())
             time.sleep(4)
 
     assert len(record.costs_nanos) > 50

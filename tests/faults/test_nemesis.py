@@ -63,7 +63,7 @@ def test_a_money_store_that_stands_still_refuses_and_charges_nothing_twice(stack
     with stack.traffic() as record:
         for _ in range(times(1, 5)):
             time.sleep(2)
-            _pause(stack.processes(f"{stack.folder}/engines/money"), 5)
+            _pause(stack.money_store(), 5)
             time.sleep(2)
 
     assert record.refused > 0
@@ -79,9 +79,9 @@ def test_a_random_enemy_of_everything_loses(stack, record_property):
     attacks = {
         "settlement worker killed": lambda: stack.kill(*stack.processes("celery -A gateway.celery worker")),
         "web worker killed": lambda: stack.kill(numbers.choice(stack.web_workers())),
-        "money store killed": lambda: stack.kill(*stack.processes(f"{stack.folder}/engines/money")),
+        "money store killed": lambda: stack.kill(*stack.money_store()),
         "database killed": lambda: stack.kill(*stack.processes("postgres -D")[:1]),
-        "money store paused": lambda: _pause(stack.processes(f"{stack.folder}/engines/money"), numbers.uniform(0.2, 3)),
+        "money store paused": lambda: _pause(stack.money_store(), numbers.uniform(0.2, 3)),
         "database paused": lambda: _pause(stack.processes("postgres"), numbers.uniform(0.2, 5)),
     }
     done = []
