@@ -1,37 +1,24 @@
-"""The official clients for Node against a running data plane: installed from their lock, run once, each looked at by itself."""
+"""The official clients for Node against a running data plane: installed by `make test`, run once, each looked at by itself."""
 
 import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.gateway.node.conftest import INSTALLED
+
 HERE = Path(__file__).parent
-INSTALLED = Path(sys.prefix) / "node-clients"
 CLIENTS = ["openai", "anthropic", "openrouter", "openrouter-august", "vercel-openrouter", "vercel-openai"]
 _heard: dict[str, dict] = {}
-
-
-def install():
-    """Install what the lock names, unless it is there; the scripts of packages are not run."""
-    lock = HERE / "package-lock.json"
-    if not (INSTALLED / "done").is_file() or (INSTALLED / "done").read_text() != lock.read_text():
-        INSTALLED.mkdir(exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, INSTALLED / name)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=5"]
-        subprocess.run(command, cwd=INSTALLED, check=True, timeout=400)
-        (INSTALLED / "done").write_text(lock.read_text())
-    shutil.copy(HERE / "clients.mjs", INSTALLED / "clients.mjs")
 
 
 @pytest.fixture
 def heard(customer):
     if not _heard:
-        install()
+        shutil.copy(HERE / "clients.mjs", INSTALLED / "clients.mjs")
         environment = {"PATH": os.environ["PATH"], "BASE_URL": customer.stack.url, "API_KEY": customer.secret, "MODEL": "test/single"}
         done = subprocess.run(
             ["node", "clients.mjs"],  # noqa: S607
