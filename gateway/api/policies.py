@@ -111,7 +111,7 @@ class PolicySimulation(PolicyView):
         rules = presets.rules_of(organization)
         before = rules.policies.get(rules.default_policy)
         events = billing_queries.latest_requests(organization, limit=count)
-        return Response({"data": msgspec.to_builtins(simulate(view, events, policy, before=before))})
+        return Response({"data": msgspec.to_builtins(simulate(view.of(organization.pk), events, policy, before=before))})
 
 
 def read_exactly(request: Request) -> Json:

@@ -1,11 +1,12 @@
 """A small published catalog."""
 
 import datetime as dt
+from collections.abc import Mapping
 
 import msgspec
 
 from catalog.models import CatalogSnapshot, Endpoint, Model, PriceVersion, Provider
-from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
+from catalog.types import CallerPrice, EndpointSpec, ModelSpec, ProviderSpec, RateCard, Snapshot
 
 RATES = {"input_tokens": 250_000, "output_tokens": 600_000}
 
@@ -42,8 +43,18 @@ def make_provider(slug: str, *, mode: str = "live") -> ProviderSpec:
     return ProviderSpec(slug=slug, name=slug.title(), base_url="http://127.0.0.1", dialect="chat_completions", auth="bearer", mode=mode)
 
 
-def publish(*, models: list[ModelSpec], endpoints: list[EndpointSpec], providers: list[ProviderSpec], version: int) -> Snapshot:
-    """Publish exactly these. ``version`` must not repeat within a process: decoded snapshots are kept by version."""
+def publish(
+    *,
+    models: list[ModelSpec],
+    endpoints: list[EndpointSpec],
+    providers: list[ProviderSpec],
+    version: int,
+    own_prices: Mapping[int, Mapping[str, RateCard]] | None = None,
+) -> Snapshot:
+    """Publish exactly these, with prices of their own for some organizations (by key and endpoint id).
+
+    ``version`` must not repeat within a process: decoded snapshots are kept by version.
+    """
     snapshot = Snapshot(
         version=version,
         published_at=dt.datetime(2026, 11, 1, tzinfo=dt.UTC),
@@ -51,6 +62,11 @@ def publish(*, models: list[ModelSpec], endpoints: list[EndpointSpec], providers
         endpoints={one.id: one for one in endpoints},
         providers={one.slug: one for one in providers},
         aliases={"acme/swift-2026": "acme/swift"},
+        price_books={
+            f"organization:{org_id}": msgspec.Raw(msgspec.msgpack.encode({name: CallerPrice(1, card) for name, card in cards.items()}))
+            for org_id, cards in (own_prices or {}).items()
+        },
+        book_of=tuple((org_id, f"organization:{org_id}") for org_id in own_prices or {}),
     )
     CatalogSnapshot.objects.create(
         version=version,

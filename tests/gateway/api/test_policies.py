@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from accounts import presets
+from catalog.types import RateCard
 from tests.factories import snapshots
 from tests.factories.usage import book
 from tests.gateway.api.client import ApiClient
@@ -13,15 +14,20 @@ DEAR = {"input_tokens": 500_000, "output_tokens": 1_200_000}
 _versions = itertools.count(7_000)
 
 
-@pytest.fixture
-def market(db: None) -> None:
-    """Publish a model with two endpoints: acme at $0.25 and $0.60 per million tokens, best at twice that."""
+def _open_market(own_prices=None):
     snapshots.publish(
         models=[snapshots.make_model("acme/swift", endpoints=("acme/swift@acme", "acme/swift@best"))],
         endpoints=[snapshots.make_endpoint("acme/swift@acme"), snapshots.make_endpoint("acme/swift@best", rates=DEAR)],
         providers=[snapshots.make_provider("acme"), snapshots.make_provider("best")],
         version=next(_versions),
+        own_prices=own_prices,
     )
+
+
+@pytest.fixture
+def market(db: None) -> None:
+    """Publish a model with two endpoints: acme at $0.25 and $0.60 per million tokens, best at twice that."""
+    _open_market()
 
 
 def test_a_policy_is_saved_in_versions_and_made_the_default(api, organization):
@@ -108,3 +114,13 @@ def test_a_simulation_sees_nothing_of_other_organizations(stranger_api, make_key
     book(make_key()[0])
 
     assert stranger_api("POST", "policies/simulate", {"provider": {"sort": "price"}}).json()["data"]["requests"] == 0
+
+
+def test_a_simulation_counts_the_organizations_own_prices(api, make_key, organization, market):
+    book(make_key()[0])
+    half = {"acme/swift@best": RateCard(rates={name: picos // 2 for name, picos in DEAR.items()})}
+
+    _open_market(own_prices={organization.pk: half})
+    data = api("POST", "policies/simulate", {"provider": {"only": ["best"]}}).json()["data"]
+
+    assert data["cost_after"]["nanos"] == "214000"
