@@ -92,13 +92,47 @@ class PlaneApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
-    """Return models whose endpoints are the simulator in each wire format, and some that fail."""
-    paid = RateCard(rates={"input_tokens": PROMPT_PICOS, "output_tokens": COMPLETION_PICOS, "cache_read_tokens": 250_000})
-    dear = RateCard(rates={"input_tokens": 4 * PROMPT_PICOS, "output_tokens": 4 * COMPLETION_PICOS})
-    free = RateCard(rates={"input_tokens": 0, "output_tokens": 0})
-    embed = RateCard(rates={"input_tokens": EMBED_PICOS})
-    hosts = {
+PAID = RateCard(rates={"input_tokens": PROMPT_PICOS, "output_tokens": COMPLETION_PICOS, "cache_read_tokens": 250_000})
+DEAR = RateCard(rates={"input_tokens": 4 * PROMPT_PICOS, "output_tokens": 4 * COMPLETION_PICOS})
+FREE = RateCard(rates={"input_tokens": 0, "output_tokens": 0})
+EMBED = RateCard(rates={"input_tokens": EMBED_PICOS})
+# Model → provider → price.
+CARDS = {
+    "test/chat": {"alpha": PAID, "beta": DEAR},
+    "test/claude": {"clio": PAID},
+    "test/gemini": {"gem": PAID},
+    "test/responses": {"rhea": PAID},
+    "test/free": {"alpha": FREE},
+    "test/rescued": {"dead": PAID, "openrouter": DEAR},
+    "test/spared": {"alpha": DEAR, "openrouter": PAID},
+    "test/openrouter": {"openrouter": PAID},
+    "test/cohere": {"cora": PAID},
+    "test/single": {"alpha": PAID},
+    "test/vertex-gemini": {"google-vertex": PAID},
+    "test/vertex-claude": {"google-vertex": PAID},
+    "test/vertex-mistral": {"google-vertex": PAID},
+    "test/vertex-llama": {"google-vertex": PAID},
+    "test/bedrock": {"amazon-bedrock": PAID},
+    "test/bedrock-key": {"bedrock-key": PAID},
+    "test/azure-gpt": {"azure": PAID},
+    "test/azure-gpt-5-pro": {"azure": PAID},
+    "test/azure-claude": {"azure": PAID},
+    "test/azure-v1": {"azure-v1": PAID},
+    "test/litellm": {"house-litellm": PAID},
+    "test/cloudflare": {"behind-cloudflare": PAID},
+    "test/shaky": {"dead": PAID, "beta": DEAR},
+    "test/dead": {"dead": PAID},
+    "test/twins": {"twins": PAID},
+    "test/hanging": {"alpha": PAID, "beta": DEAR},
+    "test/modest": {"modest": PAID, "beta": DEAR},
+    "test/embed": {"alpha": EMBED, "beta": EMBED},
+    "test/gem-embed": {"gem": EMBED},
+}
+
+
+def _hosts(simulator_url: str, dead_url: str) -> dict[str, tuple[Any, str]]:
+    """Return dialect and address of each provider."""
+    return {
         "alpha": ("chat_completions", f"{simulator_url}/p/alpha/v1"),
         "beta": ("chat_completions", f"{simulator_url}/p/beta/v1"),
         "clio": ("messages", f"{simulator_url}/p/clio/v1"),
@@ -118,14 +152,12 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
         "behind-cloudflare": ("messages", f"{simulator_url}/p/behind-cloudflare/v1/account/gateway/anthropic/v1"),
         **{slug: (dialect, f"{simulator_url}{path}") for slug, (dialect, path) in units.HOSTS.items()},
     }
-    providers = {
-        slug: ProviderSpec(
-            slug=slug, name=slug.title(), base_url=url, dialect=dialect, auth="none", mode="live", allow_private_address=True
-        )
-        for slug, (dialect, url) in hosts.items()
-    }
+
+
+def _reached(simulator_url: str) -> dict[str, dict[str, Any]]:
+    """Return what is special about reaching some of them."""
     sealer = Sealer(settings.SECRET_KEY)
-    reached = {
+    return {
         "openrouter": {"is_last_resort": True, "auth": "bearer", "sealed_credentials": (sealer.seal("sk-or-test"),)},
         "house-litellm": {"like": "litellm"},
         "google-vertex": {"auth": "oauth2", "sealed_credentials": (sealer.seal(service_account_for(f"{simulator_url}/token")),)},
@@ -157,74 +189,59 @@ def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
             "sealed_headers": sealer.seal('{"cf-aig-authorization":"Bearer cf-secret","cf-aig-metadata":"{\\"team\\":\\"a\\"}"}'),
         },
     }
-    providers |= {slug: msgspec.structs.replace(providers[slug], **fields) for slug, fields in reached.items()}
-    models, endpoints = {}, {}
-    for model_id, cards in {
-        "test/chat": {"alpha": paid, "beta": dear},
-        "test/claude": {"clio": paid},
-        "test/gemini": {"gem": paid},
-        "test/responses": {"rhea": paid},
-        "test/free": {"alpha": free},
-        "test/rescued": {"dead": paid, "openrouter": dear},
-        "test/spared": {"alpha": dear, "openrouter": paid},
-        "test/openrouter": {"openrouter": paid},
-        "test/cohere": {"cora": paid},
-        "test/single": {"alpha": paid},
-        "test/vertex-gemini": {"google-vertex": paid},
-        "test/vertex-claude": {"google-vertex": paid},
-        "test/vertex-mistral": {"google-vertex": paid},
-        "test/vertex-llama": {"google-vertex": paid},
-        "test/bedrock": {"amazon-bedrock": paid},
-        "test/bedrock-key": {"bedrock-key": paid},
-        "test/azure-gpt": {"azure": paid},
-        "test/azure-gpt-5-pro": {"azure": paid},
-        "test/azure-claude": {"azure": paid},
-        "test/azure-v1": {"azure-v1": paid},
-        "test/litellm": {"house-litellm": paid},
-        "test/cloudflare": {"behind-cloudflare": paid},
-        "test/shaky": {"dead": paid, "beta": dear},
-        "test/dead": {"dead": paid},
-        "test/twins": {"twins": paid},
-        "test/hanging": {"alpha": paid, "beta": dear},
-        "test/modest": {"modest": paid, "beta": dear},
-        "test/embed": {"alpha": embed, "beta": embed},
-        "test/gem-embed": {"gem": embed},
-    }.items():
-        names = []
-        for slug, card in cards.items():
-            endpoint = EndpointSpec(
-                id=f"{model_id}@{slug}",
-                model=model_id,
-                provider=slug,
-                provider_model_id=UPSTREAM_NAMES.get(model_id, f"{slug}-model"),
-                tag=slug,
-                context_length=200_000,
-                max_output_tokens=16_000,
-                supported_parameters=frozenset(
-                    {"temperature", "tools", "tool_choice", "stop", "seed", "top_p", "response_format", "reasoning", "max_tokens"},
-                ),
-                price_version_id=len(endpoints) + 1,
-                price=card,
-                cost=card,
-                is_free=card is free,
-            )
-            endpoints[endpoint.id] = endpoint
-            names.append(endpoint.id)
-        models[model_id] = ModelSpec(
-            id=model_id,
-            canonical_slug=model_id,
-            name=model_id,
-            author="test",
-            type="embedding" if "embed" in model_id else "chat",
-            description="A model for tests.",
-            created_s=1_700_000_000,
-            context_length=200_000,
-            max_output_tokens=16_000,
-            input_modalities=("text",),
-            output_modalities=("text",),
-            supported_parameters=("temperature", "tools"),
-            endpoints=tuple(names),
+
+
+def _endpoint(model_id: str, provider: str, card: RateCard, *, number: int) -> EndpointSpec:
+    return EndpointSpec(
+        id=f"{model_id}@{provider}",
+        model=model_id,
+        provider=provider,
+        provider_model_id=UPSTREAM_NAMES.get(model_id, f"{provider}-model"),
+        tag=provider,
+        context_length=200_000,
+        max_output_tokens=16_000,
+        supported_parameters=frozenset(
+            {"temperature", "tools", "tool_choice", "stop", "seed", "top_p", "response_format", "reasoning", "max_tokens"},
+        ),
+        price_version_id=number,
+        price=card,
+        cost=card,
+        is_free=card is FREE,
+    )
+
+
+def _model(model_id: str, endpoints: tuple[str, ...]) -> ModelSpec:
+    return ModelSpec(
+        id=model_id,
+        canonical_slug=model_id,
+        name=model_id,
+        author="test",
+        type="embedding" if "embed" in model_id else "chat",
+        description="A model for tests.",
+        created_s=1_700_000_000,
+        context_length=200_000,
+        max_output_tokens=16_000,
+        input_modalities=("text",),
+        output_modalities=("text",),
+        supported_parameters=("temperature", "tools"),
+        endpoints=endpoints,
+    )
+
+
+def make_snapshot(simulator_url: str, dead_url: str) -> Snapshot:
+    """Return models whose endpoints are the simulator in each wire format, and some that fail."""
+    providers = {
+        slug: ProviderSpec(
+            slug=slug, name=slug.title(), base_url=url, dialect=dialect, auth="none", mode="live", allow_private_address=True
         )
+        for slug, (dialect, url) in _hosts(simulator_url, dead_url).items()
+    }
+    providers |= {slug: msgspec.structs.replace(providers[slug], **fields) for slug, fields in _reached(simulator_url).items()}
+    models, endpoints = {}, {}
+    for model_id, cards in CARDS.items():
+        for slug, card in cards.items():
+            endpoints[f"{model_id}@{slug}"] = _endpoint(model_id, slug, card, number=len(endpoints) + 1)
+        models[model_id] = _model(model_id, tuple(f"{model_id}@{slug}" for slug in cards))
     unit_models, unit_endpoints = units.make_units(len(endpoints) + 1)
     models.update(unit_models)
     endpoints.update(unit_endpoints)
