@@ -1,4 +1,6 @@
-"""``python -m bench``: measure and write docs/benchmarks.md; ``clients`` compares HTTP clients; ``profile`` shows where the time goes."""
+"""``python -m bench``: measure and write docs/benchmarks.md; ``clients`` compares HTTP clients; ``profile`` shows where the time
+goes; ``translation`` measures only what translating between formats costs.
+"""
 
 import argparse
 import sys
@@ -11,13 +13,17 @@ from gateway.local.engines import EngineError
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("run", "clients", "profile"), default="run", help="what to do (default: run)")
+    parser.add_argument(
+        "what", nargs="?", choices=("run", "clients", "profile", "translation"), default="run", help="what to do (default: run)"
+    )
     parser.add_argument("--quick", action="store_true", help="shorter phases, about 40 s; rough figures, not written to docs/")
     parser.add_argument("--unpinned", action="store_true", help="let all processes share all cores")
     parser.add_argument("--seconds", type=float, default=10.0, help="profile: for how long (default: 10)")
     parser.add_argument("--streams", action="store_true", help="profile: streams instead of whole answers")
     parser.add_argument("--python", default=sys.executable, help="clients: the interpreter that has the clients to compare")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md after a --quick run too")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md after a --quick run, or the part of it about translation"
+    )
     return parser
 
 
@@ -34,6 +40,8 @@ def main() -> int:
             from bench.profiling import profile  # noqa: PLC0415
 
             profile(seconds=options.seconds, streams=options.streams, pinned=not options.unpinned, console=Console(width=200))
+        elif options.what == "translation":
+            _translate(options, console)
         else:
             return _run(options, console)
     except (BenchFailed, EngineError) as error:
@@ -52,6 +60,17 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         for path in write(figures):
             console.print(f"wrote {path}")
     return 0 if figures.books is not None and figures.books.agree else 1
+
+
+def _translate(options: argparse.Namespace, console: Console) -> None:
+    from bench.report import PAGE  # noqa: PLC0415
+    from bench.translation import measure_all, render_section, replace_section  # noqa: PLC0415
+
+    figures = measure_all(rounds=50 if options.quick else 200)
+    print(render_section(figures))
+    if options.write:
+        replace_section(PAGE, figures)
+        console.print(f"wrote {PAGE}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.translation import Translation
+
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
     """Return the nearest-rank percentile of an ascending sequence; 0 for an empty one."""
@@ -84,6 +86,7 @@ class Figures:
     rss_before_mib: float = 0.0
     rss_after_mib: float = 0.0
     books: Books | None = None
+    translations: list[Translation] = field(default_factory=list)
 
     def best(self, who: str) -> Load | None:
         """Return the load at which ``who`` answered most."""

@@ -6,6 +6,7 @@ from bench.figures import Books, Figures, Load, Streaming
 from bench.machine import ROOT
 from bench.plot import draw
 from bench.run import GATEWAY, NGINX, UPSTREAM
+from bench.translation import CHUNK_GOAL_US, PASS_GOAL_US, REQUEST_GOAL_US, find, render_section
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "benchmarks.svg"
@@ -47,6 +48,7 @@ def render(figures: Figures) -> str:
         _fifth(figures),
         "## Streams",
         _streams(figures),
+        render_section(figures.translations),
         "## Memory and books",
         _books(figures, figures.books),
     ]
@@ -63,6 +65,11 @@ def _goals(figures: Figures) -> str:
         rows.append(_at_most("added at a fifth of that, p50", fifth.p50_ms - direct.p50_ms, _ADDED_P50_MS, "ms"))
         rows.append(_at_most("added at a fifth of that, p99", fifth.p99_ms - direct.p99_ms, _ADDED_P99_MS, "ms"))
     rows.append(_at_least("chunks relayed/s per process", relayed, _CHUNKS_PER_S))
+    if translated := find(figures.translations, "chat", "messages"):
+        rows.append(_at_most("a 2 KiB request, Chat to Messages and back, p50", translated.both_us / 1000, REQUEST_GOAL_US / 1000, "ms"))
+        rows.append(_at_most("a streamed chunk, Messages to Chat, p50", translated.chunk_us or 0, CHUNK_GOAL_US, "µs"))
+    if passed := find(figures.translations, "chat", "chat_completions"):
+        rows.append(_at_most("a streamed chunk that passes through, p50", passed.chunk_us or 0, PASS_GOAL_US, "µs"))
     if figures.books and figures.books.settled_per_s:
         rows.append(_at_least("events settled/s by the Celery worker", figures.books.settled_per_s, _SETTLED_PER_S))
     if figures.books:

@@ -14,6 +14,7 @@ from bench import machine
 from bench.figures import Books, Figures, Load, Streaming
 from bench.servers import has_wrk, run_driver, run_wrk
 from bench.stack import CHAT_PATH, Stack
+from bench.translation import measure_all
 
 CONNECTIONS = (1, 16, 64)
 STREAMS = ((1, 100.0), (100, 5_000.0), (500, 15_000.0))  # streams, chunks/s over all of them
@@ -26,17 +27,18 @@ _QUIET_S = 2.5  # beat wakes the Celery worker every second
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long each phase takes, in seconds."""
+    """How long each phase takes: in seconds, or in rounds."""
 
     load_s: float
     rate_s: float
     stream_s: float
     warm_s: float
     backlog_s: float
+    translation_rounds: int
 
 
-FULL = Pace(load_s=5, rate_s=6, stream_s=5, warm_s=3, backlog_s=5)
-QUICK = Pace(load_s=2, rate_s=2, stream_s=2, warm_s=1, backlog_s=2)
+FULL = Pace(load_s=5, rate_s=6, stream_s=5, warm_s=3, backlog_s=5, translation_rounds=200)
+QUICK = Pace(load_s=2, rate_s=2, stream_s=2, warm_s=1, backlog_s=2, translation_rounds=50)
 
 
 class _Seen(NamedTuple):
@@ -71,6 +73,7 @@ class Bench:
             for who in (UPSTREAM, GATEWAY):
                 yield f"{who}, {streams} streams", lambda who=who, n=streams, r=per_s: self._stream(who, n, r)  # type: ignore[misc]
         yield "more chunks than can be relayed", lambda: self._stream(GATEWAY, 200, 25_000.0)
+        yield "translation, every pair of formats", self._translate
         yield "settlement of a backlog, and the books", self._books
 
     def _peers(self) -> tuple[str, ...]:
@@ -128,6 +131,9 @@ class Bench:
         if who == GATEWAY:
             self._answers += told["requests"]
             self._cut_off += told["failures"]
+
+    def _translate(self) -> None:
+        self.figures.translations = measure_all(rounds=self._pace.translation_rounds)
 
     @contextmanager
     def _cpu(self, who: str) -> Iterator[Callable[[int], float]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from catalog.types import Usage
 from gateway.dialects.base import Answer, BadAnswer, Json, StreamDecoder
 from gateway.dialects.faults import make_fault, malformed
 from gateway.dialects.tool_deltas import new_call_id
@@ -115,13 +116,32 @@ class _Delta:
 class GeminiStreamDecoder(StreamDecoder):
     """Streams of Gemini. There is no end mark: every candidate's finish reason is the end."""
 
-    __slots__ = ("_candidates", "_opened", "_searches")
+    __slots__ = ("_candidates", "_opened", "_searches", "_unread", "_usage")
 
     def __init__(self) -> None:
+        self._unread: Json | None = None  # the latest report
         super().__init__()
         self._candidates: dict[int, _Candidate] = {}
         self._opened: set[int] = set()
         self._searches = 0
+
+    @property
+    def usage(self) -> Usage | None:
+        """The largest report so far. Every piece of a stream has one, and only the last is wanted, so they are read when asked for."""
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            self._report(usage_from_gemini(unread, searches=self._searches))
+        return self._usage
+
+    @usage.setter
+    def usage(self, usage: Usage | None) -> None:
+        self._usage = usage
+
+    def _take_report(self, report: Any) -> None:
+        unread = self._unread
+        if unread is not None and not _grows(unread, report):
+            self._report(usage_from_gemini(unread, searches=self._searches))
+        self._unread = report if isinstance(report, dict) else None
 
     def decode(self, event: SseEvent) -> list[Json]:
         """Return the chunks of one response piece, one per candidate that says something."""
@@ -160,7 +180,7 @@ class GeminiStreamDecoder(StreamDecoder):
             chunks = [blocked]
         report = body.get("usageMetadata")
         if report is not None:
-            self._report(usage_from_gemini(report, searches=self._searches))
+            self._take_report(report)
         return chunks
 
     def _blocked(self, body: Json) -> Json | None:
@@ -178,7 +198,13 @@ class GeminiStreamDecoder(StreamDecoder):
 
     def _candidate(self, source: Json, place: int) -> Json | None:
         index = source["index"] if isinstance(source.get("index"), int) else place
-        candidate = self._candidates.setdefault(index, _Candidate())
+        candidate = self._candidates.get(index)
+        if candidate is None:
+            candidate = self._candidates[index] = _Candidate()
+        elif index in self._opened and (words := _plain_words(source)):
+            self.output_chars += len(words)
+            self.output_seen = True
+            return self._chunk(index, {"content": words}, None, None)
         delta = _Delta()
         content = source.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
@@ -215,6 +241,23 @@ class GeminiStreamDecoder(StreamDecoder):
             if isinstance(web, dict) and isinstance(web.get("uri"), str):
                 cited = {"url": web["uri"], "title": str(web.get("title") or ""), "content": "", "start_index": 0, "end_index": 0}
                 delta.annotations.append({"type": "url_citation", "url_citation": cited})
+
+
+def _grows(old: Json, new: Any) -> bool:
+    """Whether a report says at least as much as the one before it; the totals alone are compared."""
+    before, now = old.get("totalTokenCount"), new.get("totalTokenCount") if isinstance(new, dict) else None
+    return isinstance(before, int) and isinstance(now, int) and now >= before
+
+
+def _plain_words(source: Json) -> str:
+    """Return what a candidate's piece says if that is words and nothing else: nearly every piece of a stream. '' otherwise."""
+    content = source.get("content")
+    parts = content.get("parts") if content.__class__ is dict else None
+    if parts.__class__ is not list or len(parts) != 1 or source.get("finishReason") or source.get("groundingMetadata"):
+        return ""
+    part = parts[0]
+    words = part.get("text") if part.__class__ is dict and len(part) == 1 else None
+    return words if words.__class__ is str else ""
 
 
 def decode_gemini_answer(body: bytes) -> Answer:

@@ -35,6 +35,8 @@ _TYPES: dict[int, str] = {
     529: "overloaded_error",
 }
 _SERVER_ERROR = 500
+# What nearly all of a stream is, written in one stroke.
+_TEXT_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
 
 
 def message_id(head: Head) -> str:
@@ -227,7 +229,7 @@ class MessagesStreamEncoder(BlockEncoder):
         self._open({"type": "text", "text": "", "citations": None})
 
     def _write_text(self, text: str) -> None:
-        self._write({"type": "text_delta", "text": text})
+        self._out.append(_TEXT_DELTA % (self._index, _encode_json(text)))
 
     def _open_thoughts(self, detail: Json) -> None:
         del detail

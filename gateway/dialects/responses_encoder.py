@@ -15,6 +15,13 @@ from gateway.dialects.sealed_details import seal_detail
 from gateway.relay.sse import DONE
 
 _encode_json = msgspec.json.Encoder().encode
+# What nearly all of a stream is, written in one stroke.
+_TEXT_DELTA = (
+    b"event: response.output_text.delta\n"
+    b'data: {"type":"response.output_text.delta","sequence_number":%d,"item_id":%b,"output_index":%d,"content_index":0,'
+    b'"delta":%b,"logprobs":%b}'
+    b"\n\n"
+)
 # Fields of the request that a response repeats, with what stands there when they were not sent.
 _ECHOED: dict[str, Any] = {
     "instructions": None,
@@ -211,7 +218,9 @@ class ResponsesStreamEncoder(BlockEncoder):
         self._text.append(text)
         logprobs, self._arriving = self._arriving, []
         self._logprobs += logprobs
-        self._event("response.output_text.delta", **self._place(), content_index=0, delta=text, logprobs=logprobs)
+        place = _encode_json(self._item["id"]), len(self._output)
+        self._out.append(_TEXT_DELTA % (self._number, *place, _encode_json(text), _encode_json(logprobs)))
+        self._number += 1
 
     def _write_citations(self, annotations: list[Json]) -> None:
         for one in annotations:

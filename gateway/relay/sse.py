@@ -63,19 +63,22 @@ class SseDecoder:
         """Return the events that ``piece`` completes. Raises: SseTooLarge."""
         if not piece:
             return []
-        # The common case by far: exactly one event of one data line.
+        # The common case by far: exactly one event, of one data line and perhaps a name.
         if (
-            not self._tail
-            and not self._data
-            and not self._event
-            and piece.startswith(b"data: ")
-            and piece.endswith(b"\n\n")
-            and piece.count(b"\n") == 2  # noqa: PLR2004 -- the two just seen
+            piece.endswith(b"\n\n")
+            and not (self._tail or self._data or self._event)
             and b"\r" not in piece
             and len(piece) <= self._max_bytes
         ):
-            self._fresh = self._skip_lf = False
-            return [SseEvent("", piece[6:-2])]
+            lines = piece.count(b"\n")
+            if lines == 2 and piece.startswith(b"data: "):  # noqa: PLR2004 -- the data and the blank one
+                self._fresh = self._skip_lf = False
+                return [SseEvent("", piece[6:-2])]
+            if lines == 3 and piece.startswith(b"event: "):  # noqa: PLR2004 -- the name as well
+                name, _, rest = piece.partition(b"\n")
+                if rest.startswith(b"data: "):
+                    self._fresh = self._skip_lf = False
+                    return [SseEvent(name[7:].decode("utf-8", "replace"), rest[6:-2])]
         if self._skip_lf:
             self._skip_lf = False
             if piece.startswith(b"\n"):

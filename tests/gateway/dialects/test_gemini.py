@@ -276,3 +276,17 @@ def test_an_error_inside_a_stream_is_a_fault():
     decoder = GeminiStreamDecoder()
     assert run_stream(decoder, [{"error": {"code": 429, "message": "x", "status": "RESOURCE_EXHAUSTED"}}]) == []
     assert (decoder.fault.error_type, decoder.complete) == ("rate_limit_exceeded", False)
+
+
+def test_the_largest_report_of_a_stream_counts_whenever_it_is_read():
+    def piece(text, prompt, answered, **more):
+        counts = {"promptTokenCount": prompt, "candidatesTokenCount": answered, "totalTokenCount": prompt + answered, **more}
+        return {"candidates": [{"content": {"parts": [{"text": text}]}, "index": 0}], "usageMetadata": counts}
+
+    decoder = GeminiStreamDecoder()
+    run_stream(decoder, piece("a", 10, 1), piece("b", 10, 7, cachedContentTokenCount=4))
+    assert decoder.usage == Usage(input_tokens=6, cache_read_tokens=4, output_tokens=7)
+    run_stream(decoder, piece("c", 10, 2), piece("d", 10, 3))  # a partial repeat
+    assert decoder.usage == Usage(input_tokens=6, cache_read_tokens=4, output_tokens=7)
+    run_stream(decoder, piece("e", 10, 9))
+    assert decoder.usage == Usage(input_tokens=10, output_tokens=9)
