@@ -43,6 +43,7 @@ _TOOL_FIELDS = ("parallel_tool_calls",)
 # What only routers and reasoning hosts know on a message.
 _MESSAGE_EXTRAS = ("reasoning", "reasoning_content", "reasoning_details", "annotations", "model", "images", "cache_control")
 _EXTRA_MARKS = (b'"cache_control"', b'"reasoning', b'"developer"', b'"annotations"', b'"images"', b'"function_call"')
+_MODEL_MARK = b'"model"'
 _TIERS = {"fast": "priority"}
 _BOM = b"\xef\xbb\xbf"
 
@@ -72,7 +73,7 @@ def _has_extras(data: bytes) -> bool:
     for mark in _EXTRA_MARKS:  # noqa: SIM110 -- a generator costs more than all the searching
         if mark in data:
             return True
-    return False
+    return data.count(_MODEL_MARK) > 1  # one of them may be on a message
 
 
 def read_request(body: Any, *, has_extras: bool) -> ChatRequest:

@@ -32,6 +32,9 @@ ROUTERS: Final = AUTO | FREE
 _PLUGIN: Final = "auto-router"
 # Percentiles of price, half-open: a tier is a band and not a ceiling.
 _TIERS: Final[dict[str, tuple[int, int]]] = {"low": (0, 20), "medium": (20, 40), "high": (40, 60), "xhigh": (60, 80), "max": (80, 101)}
+# The older setting, 0 to 10: a ceiling, from the 90th percentile of price (0) down to the 10th (10).
+_TRADEOFF_MAX: Final = 10
+_TRADEOFF_CEILING, _TRADEOFF_STEP = 90, 8
 _CHOSEN_MAX: Final = 3  # one, and two to fall back to
 _PATTERN_MAX: Final = 1024
 _READ_CHARS: Final = 4_000
@@ -61,11 +64,15 @@ class _Member:
 
 @dataclass(frozen=True, slots=True)
 class RouterSettings:
-    """What the ``auto-router`` plugin of a request says. Patterns are shell wildcards; exclusions apply after allowances."""
+    """What the ``auto-router`` plugin of a request says. Patterns are shell wildcards; exclusions apply after allowances.
+
+    ``prices`` are the percentiles of price to choose from, half-open. ``pins_model`` keeps to the model that answered last.
+    """
 
     allowed_models: tuple[str, ...] = ()
     excluded_models: tuple[str, ...] = ()
-    cost_tier: str = "low"
+    prices: tuple[int, int] = _TIERS["low"]
+    pins_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +128,16 @@ def choose_models(
     task = task_of(request)
     needs = _needs_of(request)
     able = [one for one in _members(view) if _fits(one.model, needs) and _is_wanted(one.model.id, settings)]
+    pinned = _pinned_model(view, request.body) if settings.pins_model else ""
     if router in FREE:
         able = [one for one in able if one.is_free]
         rng.shuffle(able)
     else:
-        floor, ceiling = _TIERS[settings.cost_tier]
-        able = [one for one in able if not one.is_free and floor <= one.price_percentile < ceiling]
+        floor, ceiling = settings.prices
+        # A pin goes before the band: the conversation has begun with that model.
+        able = [one for one in able if one.model.id == pinned or (not one.is_free and floor <= one.price_percentile < ceiling)]
         able.sort(key=lambda one: (-score(one, task, health), one.price_percentile, one.model.id))
+    stay_with = pinned or stay_with
     if stay_with:
         able.sort(key=lambda member: member.model.id != stay_with)
     chosen = tuple(member.model.id for member in _first_served(able, request, wish))
@@ -177,11 +187,25 @@ def read_settings(plugins: Any) -> RouterSettings:
     for place, plugin in enumerate(plugins or ()):
         if isinstance(plugin, dict) and plugin.get("id") == _PLUGIN and plugin.get("enabled") is not False:
             name = f"plugins[{place}]"
-            tier = plugin.get("cost_tier") or "low"
-            if tier not in _TIERS:
-                raise _refuse(f"{name}.cost_tier", f"one of {', '.join(_TIERS)}")
-            return RouterSettings(_patterns(plugin, name, "allowed_models"), _patterns(plugin, name, "excluded_models"), tier)
+            pins = plugin.get("pin_model")
+            if pins is not None and not isinstance(pins, bool):
+                raise _refuse(f"{name}.pin_model", "true or false")
+            return RouterSettings(
+                _patterns(plugin, name, "allowed_models"), _patterns(plugin, name, "excluded_models"), _prices(plugin, name), bool(pins)
+            )
     return RouterSettings()
+
+
+def _prices(plugin: Json, name: str) -> tuple[int, int]:
+    """Return the percentiles that the settings allow: those of ``cost_tier``, else up to the ceiling of ``cost_quality_tradeoff``."""
+    tier, tradeoff = plugin.get("cost_tier"), plugin.get("cost_quality_tradeoff")
+    if tier is not None and (not isinstance(tier, str) or tier not in _TIERS):
+        raise _refuse(f"{name}.cost_tier", f"one of {', '.join(_TIERS)}")
+    if tradeoff is not None and (isinstance(tradeoff, bool) or not isinstance(tradeoff, int) or not 0 <= tradeoff <= _TRADEOFF_MAX):
+        raise _refuse(f"{name}.cost_quality_tradeoff", f"a whole number from 0 to {_TRADEOFF_MAX}")
+    if tier is not None or tradeoff is None:
+        return _TIERS[tier or "low"]
+    return 0, _TRADEOFF_CEILING - _TRADEOFF_STEP * tradeoff + 1
 
 
 def _patterns(plugin: Json, name: str, field: str) -> tuple[str, ...]:
@@ -205,6 +229,16 @@ def _last_words(body: Json) -> str:
                 return content[:_READ_CHARS]
             texts = [part.get("text", "") for part in content or () if isinstance(part, dict)]
             return " ".join(texts)[:_READ_CHARS]
+    return ""
+
+
+def _pinned_model(view: CatalogView, body: Json) -> str:
+    """Return the id of the model that the latest assistant message says it is from, or ''."""
+    for message in reversed(body.get("messages") or ()):
+        if message.get("role") == "assistant":
+            name = message.get("model")
+            found = view.find_model(name) if isinstance(name, str) else None
+            return found[0].id if found is not None else ""
     return ""
 
 

@@ -17,6 +17,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from catalog.measurements import BOARD, Measurement, encode_board
+from gateway.relay.balancing import Balancer
 from gateway.relay.health import EndpointHealth
 from gateway.relay.measuring import measure
 from gateway.relay.statistics import LONG_SLOT_S, LONG_SLOTS, SHORT_SLOT_S, SHORT_SLOTS, Bulletin
@@ -27,13 +28,13 @@ _log = logging.getLogger(__name__)
 STREAM: Final = "tollway:statistics"
 _EVERY_S: Final = 1.0
 _KEPT_S: Final = LONG_SLOT_S + 60
+_PRESENT_EVERY_S: Final = 2.0
 _BATCH: Final = 200
 _BLOCK_MS: Final = 2_000
 _BACKOFF_S: Final = 1.0
 _SETTLED_S: Final = 5.0  # after the end of a slot, until every process's part of it has arrived
 _SHOWN_EVERY_MS: Final = 2_900
 _SHOWN_FOR_S: Final = 60
-_MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _DAY_HOURS: Final = 24
 
@@ -51,8 +52,8 @@ def _hour_key(hour: int) -> str:
 
 
 class Bulletins:
-    """Of one process. ``on_loads`` hears what the others sent to their deployments. ``days`` is endpoint → successes and graded requests
-    of the last 24 hours, without the newest minutes.
+    """Of one process. ``balancer`` hears what the others have sent and have on their way. ``days`` is endpoint → successes and graded
+    requests of the last 24 hours, without the newest minutes.
     """
 
     def __init__(
@@ -60,16 +61,18 @@ class Bulletins:
         broker_url: str,
         health: EndpointHealth,
         *,
-        on_loads: Callable[[dict[str, tuple[int, int]]], None] = lambda _loads: None,
+        balancer: Balancer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis.asyncio.Redis.from_url(broker_url, socket_connect_timeout=1, socket_timeout=5)
         self._statistics = health.statistics
         self._health = health
-        self._on_loads = on_loads
+        self._balancer = balancer
         self._clock = clock
         self._process = secrets.token_hex(4).encode()
         self._last_id = b"0"
+        self._told_at_s = 0.0
+        self._told_in_flight = False
         self._archived = 0  # newest slot of the long window that needs no archiving by us
         self.days: dict[str, tuple[int, int]] = {}
 
@@ -82,7 +85,6 @@ class Bulletins:
         follower = asyncio.create_task(self._follow_forever(), name="statistics-follower")
         try:
             while True:
-                await asyncio.sleep(_EVERY_S)
                 try:
                     await self.publish()
                     await self._archive()
@@ -94,6 +96,7 @@ class Bulletins:
                     self._statistics.refresh()
                 except Exception:  # noqa: BLE001 -- one bad second must not end all that follow
                     _log.exception("a second's statistics are lost")
+                await asyncio.sleep(_EVERY_S)
         finally:
             follower.cancel()
             await asyncio.gather(follower, return_exceptions=True)
@@ -102,14 +105,23 @@ class Bulletins:
         """Hand over what was counted since the last call; to this process alone when Redis is away. Raises: RedisError."""
         bulletin = self._statistics.take()
         bulletin.outages, bulletin.cooling = self._health.take_news()
-        if bulletin.is_empty:
+        if self._balancer is not None:
+            bulletin.loads, bulletin.in_flight = self._balancer.take_news()
+            self._balancer.peers.forget_silent()
+        had_in_flight, self._told_in_flight = self._told_in_flight, bool(bulletin.in_flight)
+        # A process that has nothing to tell says now and then that it is there: limits are shared by as many as there are.
+        is_due = self._balancer is not None and self._clock() >= self._told_at_s + _PRESENT_EVERY_S
+        if bulletin.is_empty and not had_in_flight and not is_due:
             return
+        self._told_at_s = self._clock()
         oldest_ms = int((self._clock() - _KEPT_S) * 1000)
         try:
             await self._redis.xadd(STREAM, {b"by": self._process, b"all": _encode(bulletin)}, minid=oldest_ms, approximate=True)
         except (RedisError, OSError, TimeoutError):
             self._statistics.merge(bulletin, self._clock())
             raise
+        if self._balancer is not None:
+            self._balancer.told()
 
     async def catch_up(self) -> None:
         """Take over what is known from before this process began. Raises: RedisError."""
@@ -154,8 +166,8 @@ class Bulletins:
             self._statistics.merge(bulletin, at_s, is_long=at_s >= long_from_s)
             if fields[b"by"] != self._process:
                 self._health.hear(bulletin.outages, bulletin.cooling)
-                if at_s >= self._clock() // _MINUTE_S * _MINUTE_S:
-                    self._on_loads(bulletin.loads)
+                if self._balancer is not None:
+                    self._balancer.hear(fields[b"by"], bulletin.loads, bulletin.in_flight, at_s)
         return len(entries)
 
     async def _archive(self) -> None:

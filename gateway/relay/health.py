@@ -46,6 +46,7 @@ class EndpointHealth:
         self._clock = clock
         self.statistics = Statistics() if statistics is None else statistics
         self.in_flight: dict[str, int] = {}  # endpoint → requests on their way, of hosts that are balanced
+        self.in_flight_elsewhere: dict[str, int] = {}  # the same of the other processes, as of their last bulletins
         self._troubles: dict[str, _Trouble] = {}
         self._cooling: dict[str, float] = {}  # deployment, or endpoint when all of its are → until
         self._outage_news: dict[str, float] = {}  # endpoint → when it last failed; 0: it answers
@@ -115,6 +116,10 @@ class EndpointHealth:
                 trouble.probed_until = now + PROBE_S
 
     # --- reading ---
+
+    def load_of(self, endpoint_id: str) -> int:
+        """Return how many requests are on their way to the endpoint, all processes together; the others' are a second old."""
+        return self.in_flight.get(endpoint_id, 0) + self.in_flight_elsewhere.get(endpoint_id, 0)
 
     @property
     def has_trouble(self) -> bool:

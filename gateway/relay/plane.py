@@ -71,7 +71,7 @@ class DataPlane:
         self.statistics = Statistics()
         health = EndpointHealth(statistics=self.statistics)
         balancer = Balancer(health)
-        self._bulletins = Bulletins(config.broker_redis_url, health, on_loads=balancer.hear)
+        self._bulletins = Bulletins(config.broker_redis_url, health, balancer=balancer)
         cashier, settler, dispatcher = Cashier(self._holds, config), Settler(self._holds), Dispatcher(health, balancer, config)
         self._stalls = dispatcher.stalls
         answers = AnswerRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)

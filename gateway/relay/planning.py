@@ -5,7 +5,7 @@ import random
 from dataclasses import replace
 
 from gateway.dialects.base import ChatRequest
-from gateway.relay.auto_router import ROUTERS, resolve_names
+from gateway.relay.auto_router import ROUTERS, read_settings, resolve_names
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.estimate import estimated_prompt_tokens
 from gateway.relay.health import EndpointHealth
@@ -53,4 +53,5 @@ def plan_route(
     route.is_hedged = wish.hedge
     if home is None:
         return route, None
-    return route, settle_in(route, home, wish, health, any_model=not ROUTERS.isdisjoint(names_of(request)))
+    is_routed = not ROUTERS.isdisjoint(names_of(request))
+    return route, settle_in(route, home, wish, health, any_model=is_routed and not read_settings(request.body.get("plugins")).pins_model)

@@ -199,7 +199,7 @@ def _choose_member(candidates: list[Candidate], members: list[int], strategy: st
     rng.shuffle(members)  # so that equals take turns
     match strategy:
         case "least_busy":
-            return min(members, key=lambda place: health.in_flight.get(candidates[place].endpoint.id, 0) / max(weight(place), 1))
+            return min(members, key=lambda place: health.load_of(candidates[place].endpoint.id) / max(weight(place), 1))
         case "lowest_latency":
             return min(members, key=lambda place: health.statistics.latency_ms(candidates[place].endpoint.id) or 0.0)
         case "headroom":

@@ -56,11 +56,12 @@ class Bulletin(msgspec.Struct, array_like=True, omit_defaults=True):
     loads: dict[str, tuple[int, int]] = {}  # deployment → requests, tokens
     outages: dict[str, int] = {}  # endpoint → since when; 0: it answers again
     cooling: dict[str, int] = {}  # deployment → until when
+    in_flight: dict[str, int] = {}  # deployment → requests on their way at this moment
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to tell."""
-        return not (self.tallies or self.headroom or self.loads or self.outages or self.cooling)
+        return not (self.tallies or self.headroom or self.loads or self.outages or self.cooling or self.in_flight)
 
 
 class _Endpoint:
@@ -161,12 +162,8 @@ class Statistics:
             if tally is None:
                 tally = bulletin.tallies[sample.endpoint_id] = Tally()
             _fold(sample, tally)
-            if sample.deployment:
-                requests, tokens = bulletin.loads.get(sample.deployment, (0, 0))
-                used = sample.usage.prompt_tokens + sample.usage.completion_tokens if sample.usage else 0
-                bulletin.loads[sample.deployment] = requests + 1, tokens + used
-                if sample.headers is not None:
-                    answered[sample.deployment] = sample.headers  # the last one is the news
+            if sample.deployment and sample.headers is not None:
+                answered[sample.deployment] = sample.headers  # the last one is the news
         for deployment, headers in answered.items():
             share = read_headroom(headers)
             if share is not None:

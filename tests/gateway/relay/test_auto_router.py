@@ -5,15 +5,17 @@ import random
 import msgspec
 import pytest
 
-from gateway.dialects.chat_completions import read_request
+from gateway.dialects.chat_completions import ChatCompletionsDialect, decode_request, read_request
 from gateway.relay.auto_router import _members as members_of
 from gateway.relay.auto_router import choose_models, read_settings, resolve_names, score, task_of
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import BadRequest, NoEndpoint
 from gateway.relay.figures import DEGRADED
 from gateway.relay.health import EndpointHealth
+from gateway.relay.planning import plan_names, plan_route
 from gateway.relay.preferences import read_preferences
 from gateway.relay.quality import POOR
+from gateway.relay.stickiness import Home
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.catalog_views import make_view
 
@@ -35,7 +37,8 @@ def make_router_view(**models: dict) -> CatalogView:
 
 
 def ask(text="Hello", **fields):
-    return read_request({"model": "tollway/auto", "messages": [{"role": "user", "content": text}], **fields}, has_extras=False)
+    body = {"model": "tollway/auto", "messages": [{"role": "user", "content": text}], **fields}
+    return read_request(body, has_extras=False)
 
 
 def choose(view, request, router="tollway/auto", *, provider=None, health=None, seed=1):
@@ -63,6 +66,69 @@ def test_a_tier_is_a_band_of_price_and_the_newer_model_leads(tier, models):
     plugins = [{"id": "auto-router", "cost_tier": tier}] if tier else None
 
     assert choose(make_router_view(**TEN), ask(plugins=plugins)).models == models
+
+
+@pytest.mark.parametrize(
+    ("settings", "models"),
+    [
+        # Ten prices stand at the percentiles 0, 11, 22, … 99.
+        ({"cost_quality_tradeoff": 10}, ("lab/m1",)),
+        ({"cost_quality_tradeoff": 9}, ("lab/m2", "lab/m1")),
+        ({"cost_quality_tradeoff": 5}, ("lab/m5", "lab/m4", "lab/m3")),
+        ({"cost_quality_tradeoff": 0}, ("lab/m9", "lab/m8", "lab/m7")),
+        ({"cost_quality_tradeoff": 0, "cost_tier": "medium"}, ("lab/m4", "lab/m3")),
+    ],
+)
+def test_the_older_tradeoff_is_a_ceiling_of_price_and_a_tier_goes_before_it(settings, models):
+    assert choose(make_router_view(**TEN), ask(plugins=[{"id": "auto-router", **settings}])).models == models
+
+
+def turns(*models):
+    said = [{"role": "assistant", "content": "Well.", **({"model": model} if model else {})} for model in models]
+    return [{"role": "user", "content": "Hello"}, *said, {"role": "user", "content": "Go on"}]
+
+
+@pytest.mark.parametrize(
+    ("messages", "plugin", "first"),
+    [
+        (turns("lab/m1", "lab/m9"), {"pin_model": True}, "lab/m9"),  # the latest counts, and goes before the band
+        (turns("lab/m9"), {"pin_model": False}, "lab/m2"),
+        (turns("lab/m9"), {}, "lab/m2"),
+        (turns("lab/m9", None), {"pin_model": True}, "lab/m2"),
+        (turns("nobody/knows"), {"pin_model": True}, "lab/m2"),
+        (turns("lab/m9"), {"pin_model": True, "excluded_models": ["lab/m9"]}, "lab/m2"),
+        (turns(), {"pin_model": True}, "lab/m2"),
+    ],
+)
+def test_a_pin_keeps_to_the_model_of_the_latest_answer_while_it_is_wanted(messages, plugin, first):
+    request = ask(messages=messages, plugins=[{"id": "auto-router", **plugin}])
+
+    assert choose(make_router_view(**TEN), request).models[0] == first
+
+
+def test_a_pinned_conversation_does_not_go_home_to_another_model():
+    view, health = make_router_view(**TEN), EndpointHealth()
+    home = Home((1, "tollway/auto"), view.candidates["lab/m1"][0].endpoint.id, 9_999_999_999, 600)
+
+    def first(*models, pin_model):
+        request = ask(messages=turns(*models), plugins=[{"id": "auto-router", "pin_model": pin_model}])
+        wish, rng = read_preferences({}), random.Random(1)
+        names = plan_names(view, request, wish, home=home, health=health, rng=rng)
+        return plan_route(view, request, wish, names, home=home, health=health, rng=rng)[0].candidates[0].endpoint.model
+
+    assert first("lab/m2", pin_model=True) == "lab/m2"
+    assert first("lab/m2", pin_model=False) == "lab/m1"
+
+
+def test_the_model_on_a_message_is_not_sent_to_a_provider_that_does_not_know_it():
+    body = b'{"model":"tollway/auto","messages":[{"role":"assistant","content":"a","model":"lab/m1"},{"role":"user","content":"b"}]}'
+    endpoint = make_candidate("p").endpoint
+
+    call = ChatCompletionsDialect().encode_request(
+        decode_request(body), endpoint, make_candidate("p").host.spec, stream=False, max_tokens=None
+    )
+
+    assert msgspec.json.decode(call.body)["messages"][0] == {"role": "assistant", "content": "a"}
 
 
 def test_at_most_three_are_chosen():
@@ -173,6 +239,12 @@ def test_nothing_that_fits_is_a_404_that_says_so():
         ({"cost_tier": "cheap"}, "plugins[0].cost_tier"),
         ({"allowed_models": "lab/*"}, "plugins[0].allowed_models"),
         ({"excluded_models": ["x" * 1025]}, "plugins[0].excluded_models"),
+        ({"cost_tier": ["low"]}, "plugins[0].cost_tier"),
+        ({"cost_quality_tradeoff": 11}, "plugins[0].cost_quality_tradeoff"),
+        ({"cost_quality_tradeoff": -1}, "plugins[0].cost_quality_tradeoff"),
+        ({"cost_quality_tradeoff": 4.5}, "plugins[0].cost_quality_tradeoff"),
+        ({"cost_quality_tradeoff": True}, "plugins[0].cost_quality_tradeoff"),
+        ({"pin_model": "yes"}, "plugins[0].pin_model"),
     ],
 )
 def test_wrong_settings_are_refused_with_their_name(plugin, param):

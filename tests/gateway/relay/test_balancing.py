@@ -119,5 +119,107 @@ def test_requests_and_tokens_a_minute_are_kept_and_a_new_minute_begins_at_zero()
 def test_what_other_processes_send_counts_too():
     group = Group(Credential("a", "1", rpm_limit=10), Credential("b", "2"))
     group.choose()
-    group.balancer.hear({"author/model@twins|a": (10, 5), "of/another@one": (3, 3)})
+    group.balancer.hear(b"other", {"author/model@twins|a": (10, 5), "of/another@one|main": (3, 3)}, {}, group.now_s)
     assert {group.name() for _ in range(20)} == {"b"}
+
+
+def test_what_others_sent_counts_from_the_first_request_here():
+    group = Group(Credential("a", "1", rpm_limit=10), Credential("b", "2"))
+    group.balancer.hear(b"other", {"author/model@twins|a": (10, 5)}, {}, group.now_s)
+    assert {group.name() for _ in range(20)} == {"b"}
+
+
+def test_what_was_sent_in_another_minute_does_not_count():
+    group = Group(Credential("a", "1", rpm_limit=10))
+    group.balancer.hear(b"other", {"author/model@twins|a": (10, 5)}, {}, group.now_s - 1)
+    assert group.name() == "a"
+
+
+def test_the_least_busy_counts_the_requests_of_all_processes():
+    group = Group(Credential("a", "1", weight=2), Credential("b", "2"), strategy="least_busy")
+    group.balancer.hear(b"one", {}, {"author/model@twins|a": 3}, group.now_s)
+    group.balancer.hear(b"two", {}, {"author/model@twins|a": 2, "author/model@twins|b": 1}, group.now_s)
+    assert group.name() == "b"
+    assert group.health.load_of("author/model@twins") == 6
+
+    group.balancer.hear(b"one", {}, {}, group.now_s)  # what a process says takes the place of what it said before
+    assert group.name() == "a"
+
+
+def test_a_process_that_is_silent_for_five_seconds_is_gone_with_what_it_had_on_its_way():
+    group = Group(Credential("a", "1"), Credential("b", "2"), strategy="least_busy")
+    group.balancer.hear(b"one", {}, {"author/model@twins|a": 3}, group.now_s)
+    assert (group.name(), group.balancer.peers.count) == ("b", 2)
+
+    group.now_s += 5
+    group.balancer.peers.forget_silent()
+    assert (group.name(), group.balancer.peers.count) == ("a", 1)
+    group.balancer.hear(b"one", {}, {"author/model@twins|a": 3}, group.now_s - 5)  # read late
+    assert group.balancer.peers.count == 1
+
+
+def test_news_stay_news_until_they_were_told():
+    group = Group(Credential("a", "1", rpm_limit=100))
+    deployment = group.choose()
+    group.balancer.began(deployment)
+    group.balancer.used(deployment, tokens=7)
+    assert group.balancer.take_news() == ({deployment.name: (1, 7)}, {deployment.name: 1})
+    assert group.balancer.take_news() == ({deployment.name: (1, 7)}, {deployment.name: 1})  # the broker was away
+
+    group.balancer.began(deployment)
+    group.balancer.told()
+    group.balancer.ended(deployment)
+    assert group.balancer.take_news() == ({deployment.name: (1, 0)}, {deployment.name: 1})
+    group.now_s += 60
+    group.balancer.told()
+    assert group.balancer.take_news() == ({}, {deployment.name: 1})
+
+
+def tell(groups, teller):
+    loads, in_flight = teller.balancer.take_news()
+    teller.balancer.told()
+    for group in groups:
+        if group is not teller:
+            group.balancer.hear(b"%d" % groups.index(teller), loads, in_flight, group.now_s)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("limit", [1, 7, 60, 500])
+def test_a_limit_is_passed_by_at_most_one_request_for_each_other_process(limit, count):
+    """Every process sends all it may, and tells once in each second, in another order every second."""
+    for seed in range(5):
+        rng, sent = random.Random(seed), 0
+        groups = [Group(Credential("a", "1", rpm_limit=limit)) for _ in range(count)]
+        for group in groups:
+            tell(groups, group)
+        for _ in range(60):
+            for teller in rng.sample(groups, count):
+                for group in rng.sample(groups, count):
+                    while group.choose() is not None and rng.random() < 0.97:
+                        group.balancer.began(group.choose())
+                        sent += 1
+                tell(groups, teller)
+        assert limit <= sent <= limit + count - 1, (seed, sent)
+
+
+def test_a_part_that_is_spent_rests_for_a_second_and_a_limit_that_is_spent_for_the_minute():
+    group = Group(Credential("a", "1", rpm_limit=24))
+    group.now_s += 10
+    group.balancer.hear(b"other", {}, {}, group.now_s)
+    for _ in range(2):
+        group.balancer.began(group.choose())
+    assert group.choose() is None
+    assert group.balancer.rests_for_s(group.candidate) == 1
+
+    group.balancer.take_news()
+    group.balancer.told()
+    assert group.choose() is not None
+    group.balancer.hear(b"other", {"author/model@twins|a": (22, 0)}, {}, group.now_s)
+    assert group.balancer.rests_for_s(group.candidate) == 50
+
+
+def test_a_process_alone_may_spend_a_limit_at_once():
+    group = Group(Credential("a", "1", rpm_limit=24))
+    for _ in range(24):
+        group.balancer.began(group.choose())
+    assert group.choose() is None

@@ -1,15 +1,19 @@
 import asyncio
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import redis
 from django.conf import settings
 
 from catalog.types import Usage
+from gateway.relay.balancing import Balancer
 from gateway.relay.bulletins import STREAM, Bulletins
+from gateway.relay.catalog import Credential
 from gateway.relay.health import EndpointHealth
 from gateway.relay.statistics import Sample, Statistics
+from tests.gateway.relay.builders import make_candidate
 
 OTHER_PROCESS = """
 import asyncio, sys
@@ -44,10 +48,17 @@ def empty_store():
 class Process:
     """What a process of the data plane has."""
 
-    def __init__(self, url: str = "", clock=time.time) -> None:
+    def __init__(self, url: str = "", clock=time.time, *, balanced: bool = False) -> None:
         self.statistics = Statistics(clock)
         self.health = EndpointHealth(statistics=self.statistics)
-        self.bulletins = Bulletins(url or settings.BROKER_REDIS_URL, self.health, clock=clock)
+        self.balancer = Balancer(self.health, clock=clock) if balanced else None
+        self.bulletins = Bulletins(url or settings.BROKER_REDIS_URL, self.health, balancer=self.balancer, clock=clock)
+
+
+def make_balanced():
+    """Return an endpoint of a provider with a limit."""
+    one = make_candidate("boxes")
+    return replace(one, host=replace(one.host, credentials=(Credential("main", "1", rpm_limit=100),)))
 
 
 async def test_what_one_process_sees_every_process_knows_within_five_seconds():
@@ -122,6 +133,40 @@ async def test_without_redis_a_process_goes_on_with_its_own_figures():
         await asyncio.sleep(0.02)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+    await alone.bulletins.close()
+
+
+async def test_processes_know_of_each_other_and_what_each_has_on_its_way():
+    first, second = Process(balanced=True), Process(balanced=True)
+    candidate = make_balanced()
+    await first.bulletins.publish()  # it has nothing to tell but that it is there
+    await second.bulletins.catch_up()
+    assert second.balancer.peers.count == 2
+
+    deployment = first.balancer.choose(candidate)
+    first.balancer.began(deployment)
+    await first.bulletins.publish()
+    await second.bulletins._read(block_ms=None)
+    assert second.health.load_of(candidate.endpoint.id) == 1
+    assert second.balancer.choose(candidate).requests == 1
+
+    first.balancer.ended(deployment)
+    await first.bulletins.publish()
+    await second.bulletins._read(block_ms=None)
+    assert second.health.load_of(candidate.endpoint.id) == 0
+    assert second.balancer.choose(candidate).requests == 1
+    await first.bulletins.close()
+    await second.bulletins.close()
+
+
+async def test_what_could_not_be_told_is_told_later(empty_store):
+    alone = Process("redis://127.0.0.1:1/0", balanced=True)
+    deployment = alone.balancer.choose(make_balanced())
+    alone.balancer.began(deployment)
+    with pytest.raises(redis.RedisError):
+        await alone.bulletins.publish()
+
+    assert alone.balancer.take_news()[0] == {deployment.name: (1, 0)}
     await alone.bulletins.close()
 
 
