@@ -4,8 +4,8 @@ An endpoint with one credential is a deployment: its limits, its load and its co
 least busy, the lowest latency, the most of its rate limit left. A provider with one credential and no limits costs one look-up.
 
 A limit of requests is shared by all processes without asking anybody: what each has sent is told to the others once a second, and until it
-is told, a process sends no more than a sixth of its part of what was left, or one. So a limit is passed by at most one request for each other
-process: whatever two tellings of each process, in any order, take away from what is left, the parts that are still untold fit into the rest.
+is told, a process sends no more than a sixth of its part of what was left, or one. So a limit is passed by at most one request for each
+other process: whatever two tellings of each process, in any order, take from what is left, the parts still untold fit into the rest.
 Tokens are known when an answer ends; a limit of tokens is passed by the answers that are on their way.
 """
 
