@@ -27,6 +27,9 @@ Action = Literal[
     "price.overridden",
     "price.override_ended",
     "proposal.rejected",
+    "receipt.viewed",
+    "billing_details.changed",
+    "refund.asked",
     "admissions.frozen",
     "admissions.lifted",
 ]

@@ -4,9 +4,10 @@ from typing import cast
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from accounts.models import User  # noqa: TC001 -- named in cast
+from billing import refund_admin
 from billing.admin_tables import ReadOnlyAdmin
 from billing.models import Dispute, PaymentProfile, Purchase, Refund, StripeEvent
 from billing.purchases import disputes, fulfilment, refunds, stripe_api
@@ -24,10 +25,18 @@ class PurchaseAdmin(ReadOnlyAdmin):
     search_fields = ("organization__name", "organization__public_id", "=number", "=session", "=payment_intent", "=charge", "asked_by")
     list_select_related = ("organization",)
     ordering = ("-id",)
-    actions = ("refund_rest", "ask_stripe")
+    actions = ("refund_part", "refund_rest", "ask_stripe")
 
     def has_refund_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("billing.change_purchase"))
+
+    @admin.action(description="Refund a part of one purchase …", permissions=["refund"])
+    def refund_part(self, request: HttpRequest, purchases: QuerySet[Purchase]) -> HttpResponse | None:
+        chosen = list(purchases.select_related("organization")[:2])
+        if len(chosen) != 1:
+            self.message_user(request, "Choose one purchase to refund a part of it.", messages.ERROR)
+            return None
+        return refund_admin.ask(request, chosen[0], by=cast("User", request.user), model_admin=self)
 
     @admin.action(description="Refund what is left of the credit, spent or not", permissions=["refund"])
     def refund_rest(self, request: HttpRequest, purchases: QuerySet[Purchase]) -> None:

@@ -12,6 +12,8 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
+from billing.purchases import stripe_api
+
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
@@ -61,6 +63,18 @@ def content_security_policy(*, host: str, is_secure: bool, is_admin: bool, form_
             "frame-ancestors 'none'",
         ]
     )
+
+
+class HastyPagesMiddleware:
+    """Lets no page wait long for Stripe: whoever looks at a blank one should be told soon. Tasks and commands may wait."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer within the pages' patience."""
+        with stripe_api.hasty():
+            return self.get_response(request)
 
 
 class SecurityHeadersMiddleware:

@@ -114,6 +114,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.OrganizationMiddleware",
+    "gateway.middleware.HastyPagesMiddleware",
 ]
 ROOT_URLCONF = "gateway.urls"
 ASGI_APPLICATION = "gateway.asgi.application"
@@ -194,6 +195,8 @@ STRIPE_WEBHOOK_SECRETS = env_list("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_URL = env_str("STRIPE_API_URL", "").rstrip("/")
 STRIPE_TIMEOUT_S = 20.0
 STRIPE_RETRIES = 2
+# So long a page waits for one answer of Stripe, and asks once.
+STRIPE_PAGE_TIMEOUT_S = 6.0
 STRIPE_AUTOMATIC_TAX = env_bool("STRIPE_AUTOMATIC_TAX", default=False)
 STRIPE_PROMOTION_CODES = env_bool("STRIPE_PROMOTION_CODES", default=True)
 # Where Checkout and the customer portal live; pages may send people there.

@@ -15,7 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import permissions
-from accounts.audit import name_actor
+from accounts.audit import name_actor, record
 from accounts.models import Organization, User
 from accounts.permissions import NotPermitted
 from billing import queries
@@ -61,7 +61,7 @@ def refundable(purchase: Purchase, *, now: dt.datetime | None = None) -> Refunda
     until = purchase.paid_at + SELF_SERVICE
     if (now or timezone.now()) >= until:
         return Refundable(0, until, "Refunds of unused credit end after 24 hours; write to support.")
-    left = _left_cents(purchase)
+    left = left_cents(purchase)
     if left <= 0:
         return Refundable(0, until, "It was refunded.")
     if PaymentProfile.objects.filter(organization=purchase.organization_id, frozen_at__isnull=False).exists():
@@ -168,7 +168,7 @@ def _take_credit(
             raise NotRefundable("It was not paid.")
         if not as_operator:
             require_not_frozen(profiles.ensure_profile(locked.organization))
-        may = Refundable(_left_cents(locked), None, "It was refunded.") if as_operator else refundable(locked)
+        may = Refundable(left_cents(locked), None, "It was refunded.") if as_operator else refundable(locked)
         asked = may.credit_cents if credit_cents is None else credit_cents
         if may.credit_cents <= 0:
             raise NotRefundable(may.reason)
@@ -192,6 +192,9 @@ def _take_credit(
             reason=reason[:200],
             asked_by=name_actor(by),
         )
+        if as_operator:
+            detail = {"purchase": str(locked.pk), "credit_cents": asked, "reason": refund.reason}
+            record(organization_id=locked.organization_id, by=by, action="refund.asked", target=key, detail=detail)
         return refund, True
 
 
@@ -288,8 +291,8 @@ def _find(refund_id: str) -> Refund | None:
         return None
 
 
-def _left_cents(purchase: Purchase) -> int:
-    """What of the credit was paid for and not given back yet."""
+def left_cents(purchase: Purchase) -> int:
+    """Return what of the credit was paid for and not given back yet, spent or not."""
     paid_for = min(purchase.credit_cents, max(0, purchase.credit_cents + purchase.fee_cents - purchase.discount_cents))
     return paid_for - purchase.refunded_cents
 

@@ -50,7 +50,7 @@ class OperatorView(NamedTuple):
 def show_receipt(request: OrganizationRequest, generation: str) -> HttpResponse:
     """Show what one request cost and why; 404 for strangers. Operators may name another organization, and see the provider's cost."""
     organization = _organization(request)
-    found = _find(organization, generation)
+    found = _find(request, organization, generation)
     event = found.event
     names = account_queries.key_names(organization, [event.key_id])
     lines = receipt_lines(found)
@@ -76,7 +76,7 @@ def show_receipt(request: OrganizationRequest, generation: str) -> HttpResponse:
 def download_receipt(request: OrganizationRequest, generation: str) -> HttpResponse:
     """Answer with the receipt as signed JSON; 404 for strangers."""
     organization = _organization(request)
-    found = _find(organization, generation)
+    found = _find(request, organization, generation)
     name = f"receipt-{generation_id(found.event.event_id)}.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(receipt.signed(found, organization), content_type="application/json", headers=headers)
@@ -92,8 +92,11 @@ def _organization(request: OrganizationRequest) -> Organization:
     return organization
 
 
-def _find(organization: Organization, generation: str) -> ExplainedReceipt:
-    found = receipt.find(organization, generation)
+def _find(request: OrganizationRequest, organization: Organization, generation: str) -> ExplainedReceipt:
+    if organization == request.organization:
+        found = receipt.find(organization, generation)
+    else:
+        found = receipt.find_for_operator(organization, generation, by=request.user)
     if found is None:
         raise Http404
     return found

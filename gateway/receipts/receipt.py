@@ -6,7 +6,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from django.conf import settings
 
-from accounts.models import Organization
+from accounts import audit
+from accounts.models import Organization, User
+from accounts.permissions import NotPermitted
 from accounts.queries import key_hashes
 from billing import queries
 from billing.receipts import funding, signing
@@ -45,6 +47,16 @@ def find(organization: Organization, generation: str) -> ExplainedReceipt | None
         shares=funding.shares_of(found.rows),
         booked_at=max((row.booked_at for row in found.rows), default=None),
     )
+
+
+def find_for_operator(organization: Organization, generation: str, *, by: User) -> ExplainedReceipt | None:
+    """The same for an operator of the service, whose look is noted in the organization's audit trail. Raises: NotPermitted."""
+    if not (by.is_staff and by.is_active):
+        raise NotPermitted("not permitted: receipts of other organizations")
+    found = find(organization, generation)
+    if found is not None:
+        audit.record(organization_id=organization.pk, by=by, action="receipt.viewed", target=generation_id(found.event.event_id))
+    return found
 
 
 def signed(receipt: ExplainedReceipt, organization: Organization) -> bytes:

@@ -65,6 +65,9 @@ class StripeSimulator:
         if not self._is_known(headers.get("authorization", "").removeprefix("Bearer ")):
             await _answer(send, 401, ApiError(401, "You did not provide a test API key.").body)
             return
+        if (asked := headers.get("stripe-version", API_VERSION)) != API_VERSION:
+            await _answer(send, 400, ApiError(400, f"Invalid Stripe API version: {asked}").body)
+            return
         key = headers.get("idempotency-key", "") if method != "GET" else ""
         try:
             kept = self.idempotency.begin(key, method=method, path=path, body=body) if key else None

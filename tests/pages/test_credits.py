@@ -161,6 +161,17 @@ def test_when_stripe_is_away_the_page_says_that_nothing_was_bought(browser: Clie
     assert browser.post("/credits/buy", buying_form(browser)).status_code == 302
 
 
+def test_a_page_waits_for_stripe_for_seconds_and_asks_once(browser: Client, stripe: FakeStripe, settings: Any) -> None:
+    settings.STRIPE_TIMEOUT_S, settings.STRIPE_RETRIES, settings.STRIPE_PAGE_TIMEOUT_S = 20.0, 2, 0.2
+    form = buying_form(browser)
+    stripe.fail("POST /v1/customers", "hang_before", "hang_before")
+
+    answer = browser.post("/credits/buy", form)
+
+    assert (answer.status_code, "nothing was moved" in answer.content.decode()) == (503, True)
+    assert (stripe.calls, Purchase.objects.count()) == (["POST /v1/customers"], 0)
+
+
 def test_without_a_key_the_page_says_who_has_to_do_what(browser: Client, settings: Any) -> None:
     settings.STRIPE_SECRET_KEY = ""
 

@@ -1,8 +1,11 @@
+import re
+
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import AuditEvent
 from billing.models import PaymentProfile, Purchase, Refund
 from billing.purchases import disputes, refunds
 from tests.factories.people import UserFactory
@@ -37,6 +40,45 @@ def test_an_operator_refunds_what_a_customer_cannot(buy, buyer, operators, books
     assert [sent["amount"] for sent in stripe.account.store.newest("refund")] == [1_500, 500]
     assert books()["customer_credit"] == 0
     assert "It was refunded." in _act(operators, PURCHASES, "refund_rest", purchase).content.decode()
+
+
+def _part(operators, purchase, **fields):
+    page = operators.post(PURCHASES, {"action": "refund_part", "_selected_action": str(purchase.pk)}).content.decode()
+    attempt = re.search(r'name="attempt" value="([^"]*)"', page)[1]
+    form = {"action": "refund_part", "_selected_action": str(purchase.pk), "apply": "Refund", "attempt": attempt, "reason": "Kind"}
+    return form | fields
+
+
+def test_an_operator_refunds_a_part_once_however_often_the_form_is_sent(buy, operators, books, stripe):
+    purchase = buy(2_000)
+    form = _part(operators, purchase, amount="5.25")
+
+    pages = [operators.post(PURCHASES, form, follow=True).content.decode() for _ in range(2)]
+
+    assert ["$5.25 refunded." in page for page in pages] == [True, True]
+    assert [(refund.credit_cents, refund.reason) for refund in Refund.objects.all()] == [(525, "Kind")]
+    assert [sent["amount"] for sent in stripe.account.store.newest("refund")] == [525]
+    assert books()["customer_credit"] == 1_475 * USD // 100
+    assert AuditEvent.objects.get(action="refund.asked").detail == {"purchase": str(purchase.pk), "credit_cents": 525, "reason": "Kind"}
+
+
+@pytest.mark.parametrize("amount", ["", "0", "-5", "5.255", "20.01", "NaN", "1e3"])
+def test_an_operators_amount_that_cannot_be_refunded_is_refused_on_the_form(buy, operators, books, amount):
+    purchase = buy(2_000)
+    before = books()
+
+    answer = operators.post(PURCHASES, _part(operators, purchase, amount=amount))
+
+    assert (answer.status_code, "errorlist" in answer.content.decode()) == (422, True)
+    assert (Refund.objects.count(), books()) == (0, before)
+
+
+def test_a_part_is_of_one_purchase(buy, operators):
+    chosen = [str(buy(2_000).pk), str(buy(2_000).pk)]
+
+    page = operators.post(PURCHASES, {"action": "refund_part", "_selected_action": chosen}, follow=True).content.decode()
+
+    assert "Choose one purchase" in page
 
 
 def test_an_operator_asks_stripe_what_became_of_a_purchase(begin, operators, stripe):
