@@ -2,9 +2,8 @@
 
 from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.template.response import HttpResponse
 
 from accounts.models import User
 from billing.models import Purchase
