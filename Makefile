@@ -8,6 +8,8 @@ LOCK   := requirements-dev.lock
 STAMP  := $(VENV)/.installed
 # The official Node clients, for their tests, where there is npm. Without it, or without its registry, those tests are left out and say so.
 NODE   := $(if $(shell command -v npm 2>/dev/null),$(VENV)/node-clients/.installed)
+# Clients in older versions than the lock has, for their tests; likewise left out where they cannot be had.
+OLDER  := $(VENV)/older-clients/.installed
 WORKERS ?= 2
 # Linting reads the settings and no store.
 ANY    := SECRET_KEY=only-for-linting-reads-nothing-and-signs-nothing DATABASE_URL=postgresql://lint@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0 LOG_LEVEL=ERROR
@@ -21,7 +23,7 @@ help: ## Show this list
 run: $(STAMP) ## Start everything: database, money store, web, workers, a small model. Ctrl-C stops it; PORT=, TOLLWAY_DATA=
 	@exec $(BIN)/python -m gateway.local
 
-test: $(STAMP) $(NODE) ## Run every test on engines of its own
+test: $(STAMP) $(NODE) $(OLDER) ## Run every test on engines of its own
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 check: $(STAMP) ## Format, lint, types, import contracts, templates, migrations, tests
@@ -30,6 +32,10 @@ check: $(STAMP) ## Format, lint, types, import contracts, templates, migrations,
 $(VENV)/node-clients/.installed: tests/gateway/node/package-lock.json $(STAMP)
 	@mkdir -p $(@D) && cp tests/gateway/node/package.json tests/gateway/node/package-lock.json $(@D)/
 	@cd $(@D) && (npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && touch .installed) || echo "npm could not install the Node clients."
+
+$(VENV)/older-clients/.installed: tests/gateway/clients/older.lock $(STAMP)
+	@mkdir -p $(@D)
+	@($(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target $(@D) -r $< && touch $@) || echo "pip could not install the older clients."
 
 .PHONY: lint
 lint: $(STAMP) ## All of check but the tests

@@ -8,18 +8,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.clients.expectations import FEATURES
 from tests.gateway.node.conftest import INSTALLED
 
 HERE = Path(__file__).parent
-CLIENTS = ["openai", "anthropic", "openrouter", "openrouter-august", "vercel-openrouter", "vercel-openai"]
+CLIENTS = ["openai", "anthropic", "openrouter", "openrouter-august", "vercel-openrouter", "vercel-openai", "vercel-responses"]
 _heard: dict[str, dict] = {}
 
 
 @pytest.fixture
 def heard(customer):
     if not _heard:
-        shutil.copy(HERE / "clients.mjs", INSTALLED / "clients.mjs")
-        environment = {"PATH": os.environ["PATH"], "BASE_URL": customer.stack.url, "API_KEY": customer.secret, "MODEL": "test/single"}
+        for script in HERE.glob("*.mjs"):
+            shutil.copy(script, INSTALLED / script.name)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "BASE_URL": customer.stack.url,
+            "API_KEY": customer.secret,
+            "MODEL": "test/single",
+            "EMBEDDER": "test/embed",
+            "SIMULATOR": customer.stack.simulator_url,
+        }
         done = subprocess.run(
             ["node", "clients.mjs"],  # noqa: S607
             cwd=INSTALLED,
@@ -34,12 +43,9 @@ def heard(customer):
     return _heard
 
 
+@pytest.mark.parametrize("feature", FEATURES)
 @pytest.mark.parametrize("name", CLIENTS)
-def test_the_client_gets_words_streams_tools_and_errors(heard, name):
+def test_the_client_works_unchanged(heard, name, feature):
     said = heard[name]
     assert "failed" not in said, said["failed"]
-    assert said["whole"].startswith("This is a simulated answer")
-    assert said["streamed"] == said["whole"]
-    assert said["calls"] == [{"at": "simulated"}] * 2
-    assert said["error"] == 429
-    assert said.get("responses", said["whole"]) == said["whole"]
+    FEATURES[feature](name, said)
