@@ -19,7 +19,7 @@ from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.periods import periods_at
 from billing.books import arrivals, misses
 from billing.books.chart import ORGANIZATION_CODES
-from billing.models import Account, BalanceChange, CreditLot, UsageEvent, UsageRollup
+from billing.models import Account, BalanceChange, CreditLot, UsageArchive, UsageEvent, UsageRollup
 from billing.receipts.parts import combine
 from billing.types import UsageEvent as Receipt
 from billing.types import event_day
@@ -49,6 +49,17 @@ class KeyUsage(NamedTuple):
     week_nanos: int
     month_nanos: int
     last_used_at: dt.datetime | None  # start of the hour of its latest booked request
+
+
+class ReceiptArchived(Exception):
+    """The requests of that day are in the archive and no longer here; statements and the books still have their sums."""
+
+    def __init__(self, day: dt.date) -> None:
+        super().__init__(
+            f"Requests of {day} are in the archive: their receipts are not kept online any more. The month's statement has their sums;"
+            " for a single receipt ask the operator of this server."
+        )
+        self.day = day
 
 
 class FullReceipt(NamedTuple):
@@ -126,9 +137,20 @@ def generation(organization: Organization, event_id: uuid.UUID) -> Receipt | Non
 
 
 def full_receipt(organization: Organization, event_id: uuid.UUID) -> FullReceipt | None:
-    """Return what ``generation`` returns, with its rows in the books: none while it waits to be booked."""
+    """Return what ``generation`` returns, with its rows in the books: none while it waits to be booked. Raises: ReceiptArchived."""
+    _require_not_archived(event_id)
     booked = misses.find_or_settle(lambda: _booked(organization, event_id), shard=organization.shard)
     return booked or _waiting(organization, event_id)
+
+
+def _require_not_archived(event_id: uuid.UUID) -> None:
+    try:
+        day = event_day(event_id)
+    except (OverflowError, ValueError):
+        return
+    is_old = timezone.now().date() - day > dt.timedelta(days=arrivals.KEPT_AT_LEAST_DAYS)
+    if is_old and UsageArchive.objects.filter(day=day).exists():
+        raise ReceiptArchived(day)
 
 
 def _booked(organization: Organization, event_id: uuid.UUID) -> FullReceipt | None:

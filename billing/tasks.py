@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from billing import limits, signup_credit
-from billing.books import expiry, holds, outbox, partitions, settlement
+from billing.books import archive, expiry, holds, outbox, partitions, settlement
 from billing.proof import freezes, watch
 
 
@@ -47,6 +47,13 @@ def grant_signup_credit() -> int:
 def make_partitions() -> list[str]:
     """Make the usage table's next days."""
     return partitions.make_ahead()
+
+
+# Not to be handed to a second worker while the first still writes; a lost one comes again by itself.
+@shared_task(acks_late=False)  # type: ignore[untyped-decorator]
+def archive_usage() -> int:
+    """Move days of usage older than the retention into files. Return how many."""
+    return len(archive.archive_due())
 
 
 # A check that outlives the broker's patience must not be handed to a second worker; a lost one comes again by itself.

@@ -42,6 +42,8 @@ app.conf.beat_schedule = {
     "signup-credit": {"task": "billing.tasks.grant_signup_credit", "schedule": 900.0, "options": {"expires": 900.0}},
     # Day partitions of the usage table, a week ahead.
     "partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 600.0}},
+    # Days of usage older than the retention, into files.
+    "archive-usage": {"task": "billing.tasks.archive_usage", "schedule": crontab(hour=2, minute=10), "options": {"expires": 3600.0}},
     # Scheduled prices whose day has come.
     "prices": {"task": "catalog.tasks.publish_due", "schedule": 30.0, "options": {"expires": 30.0}},
     # Fresh price lists, compared and proposed for review.

@@ -8,6 +8,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 -- Django's name
 
+from billing.books.arrivals import KEPT_AT_LEAST_DAYS
+
 _LIVE_STRIPE_KEYS = ("sk_live_", "rk_live_")
 _SECRET_KEY_MIN = 32
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -51,6 +53,10 @@ def check_contradictions(app_configs: Sequence[AppConfig] | None, **_: Any) -> l
         (
             settings.MARKUP_BASIS_POINTS < 0,
             Error("MARKUP_BASIS_POINTS is below zero: every request would lose money.", id="tollway.E006"),
+        ),
+        (
+            settings.USAGE_RETENTION_DAYS < KEPT_AT_LEAST_DAYS,
+            Error(f"USAGE_RETENTION_DAYS is below {KEPT_AT_LEAST_DAYS}: usage may still arrive for those days.", id="tollway.E008"),
         ),
         (
             takes_money and shares_store,

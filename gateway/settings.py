@@ -208,6 +208,9 @@ PURCHASE_MIN_CENTS = env_int("PURCHASE_MIN_CENTS", 500)
 PURCHASE_MAX_CENTS = env_int("PURCHASE_MAX_CENTS", 2_500_000)
 # Credit that operators and campaigns grant expires after so many days, unless they say otherwise. 0 is never.
 GRANT_DAYS = env_int("GRANT_DAYS", 365)
+# Where days of usage older than the retention are kept as files when they leave the database; empty keeps them in it for ever.
+USAGE_ARCHIVE_DIR = env_str("USAGE_ARCHIVE_DIR", "")
+USAGE_RETENTION_DAYS = env_int("USAGE_RETENTION_DAYS", 400)
 # Credit for signing up, cents; 0 is none. Granted when the mail address is verified, once per person and mailbox; it expires.
 SIGNUP_CREDIT_CENTS = env_int("SIGNUP_CREDIT_CENTS", 0)
 SIGNUP_CREDIT_DAYS = env_int("SIGNUP_CREDIT_DAYS", 30)

@@ -12,6 +12,8 @@ from billing.types import UsageEvent
 
 # Spools may bring events this late; older days may have been exported and dropped.
 DAYS_BACK = 35
+# So long a day stays in the database: its events may arrive late, and their batch may be of a later day than they are.
+KEPT_AT_LEAST_DAYS = 40
 # Clocks of gateways may run ahead by this much; a stranger id would otherwise open a partition in the year 10889.
 DAYS_AHEAD = 1
 

@@ -23,14 +23,10 @@ from billing.books.usage import UsageRow
 from billing.models import Transfer
 
 # The books know counters by name only; these are the names that count as tokens in and out on dashboards.
+TOKENS_IN = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "image_input_tokens")
+TOKENS_OUT = ("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens")
 _INPUT_COLUMN, _OUTPUT_COLUMN = 3, 4  # after requests, amount and cost
-_COLUMN_OF_METER = {
-    **dict.fromkeys(
-        ("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "image_input_tokens"),
-        _INPUT_COLUMN,
-    ),
-    **dict.fromkeys(("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens"), _OUTPUT_COLUMN),
-}
+_COLUMN_OF_METER = {**dict.fromkeys(TOKENS_IN, _INPUT_COLUMN), **dict.fromkeys(TOKENS_OUT, _OUTPUT_COLUMN)}
 K = TypeVar("K", int, str)
 _Leg = tuple[TransferCode, int, int, int, uuid.UUID | None]  # code, debit account, credit account, nanos, lot
 

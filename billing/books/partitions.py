@@ -1,4 +1,4 @@
-"""Day partitions of the usage table: made a week ahead, or on the spot when an event needs one that is missing."""
+"""Day partitions of the usage table: made a week ahead, or on the spot when an event needs one that is missing; dropped by archive.py."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -23,6 +23,28 @@ def ensure(days: Iterable[dt.date]) -> list[str]:
     for day in missing:
         _make(day)
     return [name_of(day) for day in missing]
+
+
+def days() -> list[dt.date]:
+    """Return the days that have a partition, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT to_date(right(child.relname, 8), 'YYYYMMDD') FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid"
+            " WHERE inhparent = %s::regclass ORDER BY 1",
+            [_TABLE],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def drop(day: dt.date, *, wait: str) -> None:
+    """Drop a day's partition. Needs a transaction; readers and writers of the table wait until it ends, ``wait`` is how long it waits
+    for them. Raises: django.db.OperationalError when that was too long.
+    """
+    partition, table = sql.Identifier(name_of(day)), sql.Identifier(_TABLE)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [wait])
+        cursor.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {}").format(table, partition))
+        cursor.execute(sql.SQL("DROP TABLE {}").format(partition))
 
 
 def name_of(day: dt.date) -> str:

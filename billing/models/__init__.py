@@ -1,5 +1,6 @@
 """Tables of the books."""
 
+from billing.models.archive import UsageArchive, UsageArchiveBatch, UsageArchiveSum
 from billing.models.credits import CreditLot, SignupCredit, SignupCreditState
 from billing.models.ledger import Account, Transfer
 from billing.models.outbox import BalanceChange, SettlementDeadLetter
@@ -33,6 +34,9 @@ __all__ = [
     "StripeEvent",
     "SuspenseItem",
     "Transfer",
+    "UsageArchive",
+    "UsageArchiveBatch",
+    "UsageArchiveSum",
     "UsageBatch",
     "UsageEvent",
     "UsageRollup",

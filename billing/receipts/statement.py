@@ -13,6 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Organization
+from billing.books.charges import TOKENS_IN, TOKENS_OUT
 from billing.books.chart import ORGANIZATION_CODES, USAGE_CODES, AccountCode, TransferCode
 from billing.books.invariants import one_moment
 from billing.receipts.funding import Credit
@@ -45,23 +46,19 @@ UNION ALL
 SELECT 'movement', min(at), group_id, code, NULL, sum(change)::bigint FROM changes
 WHERE at >= %(since)s AND at < %(until)s AND NOT code = ANY(%(usage)s) GROUP BY group_id, code HAVING sum(change) <> 0
 """
-_TOKENS_IN = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "audio_input_tokens",
-    "image_input_tokens",
-)
-_TOKENS_OUT = ("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens")
 _USAGE = f"""
-SELECT event.model, event.provider, event.key_id, count(*) FILTER (WHERE event.part = 0), sum(event.amount_nanos)::bigint,
-    coalesce(sum({" + ".join(f"coalesce((event.meters->>'{name}')::bigint, 0)" for name in _TOKENS_IN)}), 0)::bigint,
-    coalesce(sum({" + ".join(f"coalesce((event.meters->>'{name}')::bigint, 0)" for name in _TOKENS_OUT)}), 0)::bigint
+SELECT model, provider, key_id, sum(requests)::bigint, sum(nanos)::bigint, sum(tokens_in)::bigint, sum(tokens_out)::bigint FROM (
+SELECT event.model, event.provider, event.key_id, count(*) FILTER (WHERE event.part = 0) AS requests, sum(event.amount_nanos) AS nanos,
+    coalesce(sum({" + ".join(f"coalesce((event.meters->>'{name}')::bigint, 0)" for name in TOKENS_IN)}), 0) AS tokens_in,
+    coalesce(sum({" + ".join(f"coalesce((event.meters->>'{name}')::bigint, 0)" for name in TOKENS_OUT)}), 0) AS tokens_out
 FROM billing_usageevent event JOIN billing_usagebatch batch ON batch.id = event.batch_id
 WHERE event.org_id = %(org)s AND event.day >= %(first_day)s AND event.day <= %(last_day)s
     AND batch.created_at >= %(since)s AND batch.created_at < %(until)s
 GROUP BY event.model, event.provider, event.key_id
+UNION ALL
+SELECT model, provider, key_id, requests, amount_nanos, tokens_in, tokens_out FROM billing_usagearchivesum
+WHERE org_id = %(org)s AND posted_on >= %(posted_from)s AND posted_on < %(posted_until)s
+) AS kept GROUP BY model, provider, key_id
 """  # noqa: S608 -- the names above and nothing else
 _CREDIT_OF_ACCOUNT: Final[dict[int, Credit]] = {AccountCode.CUSTOMER_PROMO: "promo_credit", AccountCode.CUSTOMER_CREDIT: "credit"}
 
@@ -126,6 +123,9 @@ def read(organization: Organization, *, since: dt.datetime, until: dt.datetime, 
         "scan_from": since - _APART,
         "first_day": since.date() - dt.timedelta(days=_EVENT_DAYS_BACK),
         "last_day": until.date() + dt.timedelta(days=1),
+        # Of archived days whole days are known; statements are of whole months.
+        "posted_from": since.date(),
+        "posted_until": until.date(),
     }
     with one_moment(), connection.cursor() as cursor:
         cursor.execute(_CHANGES, args)

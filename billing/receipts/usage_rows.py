@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from django.db import connection
+from django.db.models import Max
 
 from accounts.models import Organization
+from billing.models import UsageArchiveSum
 from billing.types import UsageEvent
 
 PAGE_ROWS: Final = 2_000
@@ -52,6 +54,13 @@ def pages(organization: Organization, *, since: dt.datetime, until: dt.datetime)
             after = (page[-1].event.event_id, page[-1].part)
         if len(page) < PAGE_ROWS:
             return
+
+
+def archived_until(organization: Organization, *, since: dt.datetime, until: dt.datetime) -> dt.date | None:
+    """Return the latest day of the period of which rows are in the archive and missing here, None when the period is whole."""
+    posted = UsageArchiveSum.objects.filter(org_id=organization.pk, posted_on__gte=since.date(), posted_on__lt=until.date())
+    latest: dt.date | None = posted.aggregate(latest=Max("posted_on"))["latest"]
+    return latest
 
 
 def _read(organization: Organization, *, since: dt.datetime, until: dt.datetime, after: tuple[uuid.UUID, int]) -> list[PostedRow]:

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 from accounts.models import Organization
 from accounts.queries import key_names
 from billing.money import PICOS_PER_NANO
+from billing.queries import ReceiptArchived
 from billing.types import UsageEvent, event_time, generation_id
 from gateway.api import fields
 from gateway.api.key_shapes import workspace_id
@@ -15,7 +16,7 @@ from gateway.api.views import ApiView
 from gateway.drf import Usd, organization_of, utc_text
 from gateway.receipts import receipt
 from gateway.receipts.receipt import ExplainedReceipt
-from gateway.relay.errors import NotFound
+from gateway.relay.errors import Gone, NotFound
 
 _INPUT_METERS = (
     "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "image_input_tokens",
@@ -31,7 +32,10 @@ class GenerationDetail(ApiView):
         organization, given = organization_of(request), request.query_params.get("id", "")
         if not given:
             fields.refuse("id", "is required")
-        found = receipt.find(organization, given)
+        try:
+            found = receipt.find(organization, given)
+        except ReceiptArchived as archived:
+            raise Gone(str(archived)) from archived
         if found is None:
             raise NotFound(f"Generation {given[:64]} not found")
         return Response({"data": receipt_data(found, organization)})

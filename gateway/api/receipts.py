@@ -5,21 +5,25 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from rest_framework.request import Request
 
+from billing.queries import ReceiptArchived
 from billing.receipts import signing
 from billing.receipts.signing import PublishedKey
 from gateway.api.views import ApiView
 from gateway.drf import organization_of, utc_text
 from gateway.receipts import receipt
-from gateway.relay.errors import NotFound
+from gateway.relay.errors import Gone, NotFound
 
 
 class SignedReceipt(ApiView):
     """Either kind of key."""
 
     def get(self, request: Request, generation: str) -> HttpResponse:
-        """Answer with the bytes that were signed. Raises: NotFound."""
+        """Answer with the bytes that were signed. Raises: NotFound, Gone."""
         organization = organization_of(request)
-        found = receipt.find(organization, generation)
+        try:
+            found = receipt.find(organization, generation)
+        except ReceiptArchived as archived:
+            raise Gone(str(archived)) from archived
         if found is None:
             raise NotFound(f"Generation {generation[:64]} not found")
         return HttpResponse(receipt.signed(found, organization), content_type="application/json")

@@ -58,6 +58,6 @@ class UsageExport(ApiView):
             fields.refuse("format", f"must be {', '.join(FORMATS)}")
         try:
             period = periods.read(query.get("from", ""), query.get("to", ""))
+            return answers.export(organization_of(request), period, file_format)
         except BadPeriod as bad:
             fields.refuse(bad.field, bad.rule)
-        return answers.export(organization_of(request), period, file_format)

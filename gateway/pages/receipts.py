@@ -1,6 +1,7 @@
 """The receipt of a request in the browser: what it cost, why, who was tried, and the same as a signed file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Final, NamedTuple
 
 from django.http import Http404, HttpResponse
@@ -12,6 +13,7 @@ from accounts import queries as account_queries
 from accounts.middleware import OrganizationRequest, organization_required
 from accounts.models import Organization
 from billing.money import PICOS_PER_NANO
+from billing.queries import ReceiptArchived
 from billing.types import UsageEvent, generation_id
 from catalog import showcase
 from catalog.pricing import COMPLETION_METERS, Cost
@@ -23,6 +25,7 @@ from gateway.receipts.receipt import ExplainedReceipt
 
 _MS_PER_S: Final = 1000
 _MILLION: Final = 1_000_000
+_GONE: Final = 410
 
 
 class ReceiptLine(NamedTuple):
@@ -44,9 +47,24 @@ class OperatorView(NamedTuple):
     margin_nanos: int
 
 
+def _tell_archived(view: Callable[[OrganizationRequest, str], HttpResponse]) -> Callable[[OrganizationRequest, str], HttpResponse]:
+    """Say what became of a receipt that is too old to be here."""
+
+    @wraps(view)
+    def told(request: OrganizationRequest, generation: str) -> HttpResponse:
+        try:
+            return view(request, generation)
+        except ReceiptArchived as archived:
+            context = {"section": "requests", "day": archived.day, "month": f"{archived.day:%Y-%m}"}
+            return render(request, "pages/requests/archived.html", context, status=_GONE)
+
+    return told
+
+
 @never_cache
 @require_safe
 @organization_required
+@_tell_archived
 def show_receipt(request: OrganizationRequest, generation: str) -> HttpResponse:
     """Show what one request cost and why; 404 for strangers. Operators may name another organization, and see the provider's cost."""
     organization = _organization(request)
@@ -73,6 +91,7 @@ def show_receipt(request: OrganizationRequest, generation: str) -> HttpResponse:
 @never_cache
 @require_safe
 @organization_required
+@_tell_archived
 def download_receipt(request: OrganizationRequest, generation: str) -> HttpResponse:
     """Answer with the receipt as signed JSON; 404 for strangers."""
     organization = _organization(request)
@@ -93,6 +112,7 @@ def _organization(request: OrganizationRequest) -> Organization:
 
 
 def _find(request: OrganizationRequest, organization: Organization, generation: str) -> ExplainedReceipt:
+    """Raises: Http404, ReceiptArchived."""
     if organization == request.organization:
         found = receipt.find(organization, generation)
     else:

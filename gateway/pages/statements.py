@@ -74,9 +74,9 @@ def export_usage(request: OrganizationRequest) -> HttpResponseBase:
         return _list(request, problem=("format", "Choose one of the formats."))
     try:
         period = periods.read(request.GET.get("from", ""), request.GET.get("to", ""))
+        return answers.export(request.organization, period, file_format)
     except BadPeriod as bad:
         return _list(request, problem=(bad.field, f"{ {'from': 'The first day', 'to': 'The last day'}[bad.field] } {bad.rule}."))
-    return answers.export(request.organization, period, file_format)
 
 
 def _list(request: OrganizationRequest, *, problem: tuple[str, str] | None = None) -> HttpResponse:

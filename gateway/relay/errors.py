@@ -112,6 +112,13 @@ class NotFound(ApiError):
     error_type = "not_found"
 
 
+class Gone(ApiError):
+    """It was here and is not kept any more."""
+
+    status = 410
+    error_type = "not_found"
+
+
 class MethodNotAllowed(ApiError):
     """The path exists, with other methods."""
 

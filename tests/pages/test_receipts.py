@@ -1,5 +1,6 @@
 """The receipt of a request in the browser."""
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +9,9 @@ import pytest
 from django.test import Client
 
 from accounts.models import ApiKey, AuditEvent, Organization, User
+from billing.models import UsageArchive
 from billing.types import AttemptRecord, generation_id
+from tests.billing import plane
 from tests.factories import snapshots
 from tests.factories.people import OrganizationFactory
 from tests.factories.usage import book
@@ -70,6 +73,17 @@ def test_an_operators_look_at_a_receipt_of_others_stands_in_their_audit_trail(
 
     looks = AuditEvent.objects.filter(action="receipt.viewed")
     assert list(looks.values_list("organization_id", "actor", "target")) == [(organization.pk, operator.email, name)] * 2
+
+
+@pytest.mark.usefixtures("organization")
+def test_a_receipt_in_the_archive_says_so_and_leads_to_the_statement(owner: User, as_person: AsPerson) -> None:
+    UsageArchive.objects.create(day="2025-03-10", file="f", sha256="0" * 64, size_bytes=1, rows=1, amount_nanos=1, cost_nanos=1)
+    old = plane.id_at(dt.datetime(2025, 3, 10, 12, tzinfo=dt.UTC))
+
+    answers = [as_person(owner).get(f"/requests/{generation_id(old)}{file}") for file in ("", "/receipt.json")]
+
+    assert [answer.status_code for answer in answers] == [410, 410]
+    assert 'href="/statements/2025-03"' in answers[0].content.decode()
 
 
 def test_only_operators_see_what_the_provider_charges(
