@@ -6,6 +6,7 @@ from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_
 from gateway.relay.errors import ProviderFailed
 from gateway.relay.exchange import JSON, SSE, Exchange
 from gateway.relay.generation import Generation, answer_head
+from gateway.relay.hedging import Hedger, can_hedge
 from gateway.relay.hold import Cashier
 from gateway.relay.metadata import answer_headers, router_metadata
 from gateway.relay.other_forms import is_stream, read_streamed_answer
@@ -27,6 +28,9 @@ class AnswerRelay:
         self._settler = settler
         self._dispatcher = dispatcher
         self._log = dispatcher.log
+        self._hedger: Hedger[Answer] = Hedger(
+            self._attempt, cashier=cashier, dispatcher=dispatcher, timeout_s=dispatcher.config.answer_timeout_s
+        )
 
     async def serve(self, generation: Generation, exchange: Exchange) -> None:
         """Answer, or raise ApiError when every endpoint failed."""
@@ -64,6 +68,10 @@ class AnswerRelay:
 
     async def _first_answer(self, generation: Generation) -> tuple[Attempt, Answer]:
         tries, timeout_s = self._dispatcher.begin(generation), self._dispatcher.config.answer_timeout_s
+        if generation.route.is_hedged and can_hedge(generation.request) and (won := await self._hedger.race(generation, tries)) is not None:
+            tries.end(won[0])
+            self._log.answered(generation, won[0])
+            return won
         while (candidate := tries.candidate()) is not None:
             if not await self._cashier.cover(generation, candidate):
                 tries.skip()

@@ -24,7 +24,7 @@ from gateway.relay.explanation_shapes import (
     amount,
 )
 from gateway.relay.health import EndpointHealth
-from gateway.relay.hedging import hedge_after_s, second_of
+from gateway.relay.hedging import can_hedge, hedge_after_s, second_of
 from gateway.relay.hold import disabled_key, endless_answer, holds_to_try, refused_hold
 from gateway.relay.planning import plan_names, plan_route
 from gateway.relay.preferences import Preferences, read_preferences
@@ -285,12 +285,12 @@ def _planned_hold(request: ChatRequest, candidates: list[Candidate], standing: S
 
 def _planned_hedge(request: ChatRequest, route: Route, health: EndpointHealth, terms: Terms) -> PlannedHedge | None:
     tried = route.candidates[: terms.attempts_max]
-    if not (route.is_hedged and request.stream and tried):
+    if not (route.is_hedged and can_hedge(request) and tried):
         return None
     second = second_of(tried, health)
     if second is None:
         return None
-    return PlannedHedge(endpoint_id=second.endpoint.id, after_ms=round(hedge_after_s(health, tried[0]) * 1000))
+    return PlannedHedge(endpoint_id=second.endpoint.id, after_ms=round(hedge_after_s(health, tried[0], streamed=request.stream) * 1000))
 
 
 def _limits(standing: Standing | None, hold: PlannedHold | None) -> list[Limit]:

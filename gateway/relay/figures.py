@@ -36,6 +36,8 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     cached_tokens: int
     output_tokens: int
     first_tokens: int  # streams whose first token was timed
+    answer_ms: tuple[float, ...] = ()  # whole answers
+    whole_answers: int = 0  # that were timed
 
     @property
     def uptime(self) -> float | None:
@@ -68,6 +70,10 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
         """Return the time to the first token that this share of the streams kept below, in milliseconds; None when not measured."""
         return self.first_token_ms[PLACES[percentile]] if self.first_token_ms else None
 
+    def whole_ms(self, percentile: Percentile = "p50") -> float | None:
+        """Return the time to a whole answer that this share of them kept below, in milliseconds; None when not measured."""
+        return self.answer_ms[PLACES[percentile]] if self.answer_ms else None
+
     def throughput_tps(self, percentile: Percentile = "p50") -> float | None:
         """Return the tokens a second that this share of the answers surpassed; None when not measured."""
         return self.tokens_per_s[PLACES[percentile]] if self.tokens_per_s else None
@@ -88,4 +94,6 @@ def figures_of(tally: Tally) -> Figures:
         cached_tokens=tally.cached_tokens,
         output_tokens=tally.output_tokens,
         first_tokens=sum(tally.first_token_ms.values()),
+        answer_ms=find_percentiles(tally.whole_ms, _RISING) if tally.whole_ms else (),
+        whole_answers=sum(tally.whole_ms.values()),
     )

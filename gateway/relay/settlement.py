@@ -115,11 +115,11 @@ def probable_nanos(endpoint: EndpointSpec, *, prompt_tokens: int, output_tokens:
     return _priced(endpoint.price, Usage(input_tokens=prompt_tokens, output_tokens=output_tokens), "", at, endpoint.id).nanos
 
 
-def probable_cost_nanos(candidate: Candidate, *, prompt_tokens: int, at: dt.datetime) -> int:
-    """Return what a provider probably charges us for a prompt whose answer was cancelled before it began, nanos."""
+def probable_cost_nanos(candidate: Candidate, usage: Usage, *, at: dt.datetime) -> int:
+    """Return what a provider probably charges us for an answer that was cancelled, nanos."""
     if candidate.host.simulated:
         return 0
-    return _priced(candidate.endpoint.cost, Usage(input_tokens=prompt_tokens), "", at, candidate.endpoint.id).nanos
+    return _priced(candidate.endpoint.cost, usage, "", at, candidate.endpoint.id).nanos
 
 
 def _lost_nanos(generation: Generation, host: Host) -> int:

@@ -2,7 +2,7 @@
 
 An endpoint is stalled when three streams have waited for their first token five times as long as its p99 of the last five minutes (two
 seconds at least) and none that was sent after them has been answered. Only endpoints that were measured are judged: thinking for a minute
-is no stall.
+is no stall. Hedged requests do not wait so long: there, five losers in a row that were silent beyond the p95 are the sign.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from gateway.relay.health import EndpointHealth
 
 _EVERY_S: Final = 0.5
 _STALLED_MIN: Final = 3
+_LOST_MIN: Final = 5  # by chance once in three million
 _GRADED_MIN: Final = 20
 _TIMES_P99: Final = 5
 _WAIT_MIN_MS: Final = 2_000
@@ -36,6 +37,7 @@ class Stalls:
     def __init__(self, health: EndpointHealth) -> None:
         self._health = health
         self._waiting: set[Waiting] = set()
+        self._lost: dict[str, int] = {}  # endpoint → races lost by long silence since its last answer
         self._answered_ns: dict[str, int] = {}  # endpoint → when the newest request that it has answered was sent
 
     def started(self, attempt: Waiting) -> None:
@@ -43,9 +45,22 @@ class Stalls:
         self._waiting.add(attempt)
 
     def answered(self, attempt: Waiting) -> None:
-        """The first token has come."""
+        """The first token, or the whole answer, has come."""
+        if self._lost:
+            self._lost.pop(attempt.endpoint_id, None)
         self._answered_ns[attempt.endpoint_id] = attempt.began_ns
         self._waiting.discard(attempt)
+
+    def lost(self, attempt: Waiting) -> None:
+        """The attempt was cancelled after a long silence, because another endpoint has answered."""
+        endpoint_id = attempt.endpoint_id
+        figures = self._health.statistics.figures(endpoint_id)
+        if figures is None or max(figures.first_tokens, figures.whole_answers) < _GRADED_MIN:
+            return
+        self._lost[endpoint_id] = self._lost.get(endpoint_id, 0) + 1
+        if self._lost[endpoint_id] >= _LOST_MIN:
+            del self._lost[endpoint_id]
+            self._health.stalled(endpoint_id)
 
     def ended(self, attempt: Waiting) -> None:
         """The attempt is over, however it ended."""

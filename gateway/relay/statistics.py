@@ -17,7 +17,7 @@ from catalog.types import Usage
 from gateway.relay.figures import NORMAL, Figures, Percentile, figures_of
 from gateway.relay.headroom import read_headroom
 from gateway.relay.quality import UNKNOWN, grade_quality
-from gateway.relay.tallies import OK, Tally, bucket_of
+from gateway.relay.tallies import HEDGED, OK, Tally, bucket_of
 from gateway.relay.tool_checks import find_fault, schemas_of
 from gateway.relay.windows import Window
 
@@ -234,6 +234,9 @@ def _fold(sample: Sample, tally: Tally) -> None:
     if sample.first_token_ms:
         bucket = bucket_of(sample.first_token_ms)
         tally.first_token_ms[bucket] = tally.first_token_ms.get(bucket, 0) + 1
+    elif sample.total_ms and sample.outcome in (OK, HEDGED):
+        bucket = bucket_of(sample.total_ms)
+        tally.whole_ms[bucket] = tally.whole_ms.get(bucket, 0) + 1
     usage = sample.usage
     if usage is None or sample.outcome != OK:
         return

@@ -5,6 +5,7 @@ No other endpoint is tried after the first byte. A client that leaves stops the 
 
 import asyncio
 import datetime as dt
+import functools
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from gateway.relay.generation import Generation, answer_head
 from gateway.relay.hedging import Hedger
 from gateway.relay.hold import Cashier
 from gateway.relay.metadata import answer_headers, router_metadata
-from gateway.relay.openings import Opening
+from gateway.relay.openings import Opening, open_stream
 from gateway.relay.other_forms import begin_stream
 from gateway.relay.outcomes import StreamedCalls
 from gateway.relay.presence import work_while_present
@@ -60,7 +61,9 @@ class StreamRelay:
         self._dispatcher = dispatcher
         self._log = dispatcher.log
         self._config = dispatcher.config
-        self._hedger = Hedger(client=client, cashier=cashier, dispatcher=dispatcher)
+        self._hedger: Hedger[Opening] = Hedger(
+            functools.partial(open_stream, client), cashier=cashier, dispatcher=dispatcher, timeout_s=self._config.first_byte_timeout_s
+        )
         self._open: set[Exchange] = set()
         self._comments: set[asyncio.Task[None]] = set()
 
@@ -86,8 +89,8 @@ class StreamRelay:
 
     async def _try_endpoints(self, generation: Generation, exchange: Exchange) -> None:
         tries = self._dispatcher.begin(generation)
-        if generation.route.is_hedged and (opening := await self._hedger.race(generation, tries)) is not None:
-            await self._relay_opening(generation, opening, exchange, tries)
+        if generation.route.is_hedged and (won := await self._hedger.race(generation, tries)) is not None:
+            await self._relay_opening(generation, won[1], exchange, tries)
             return
         while (candidate := tries.candidate()) is not None:
             if not await self._cashier.cover(generation, candidate):

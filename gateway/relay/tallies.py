@@ -20,6 +20,7 @@ OK: Final = "ok"
 LIMITED: Final = "limited"  # 429
 FAULTS: Final = frozenset({"connect", "timeout", "network", "server", "credential", "not_found", "malformed"})
 GRADED: Final = FAULTS | {OK}
+HEDGED: Final = "hedged"  # no answer: it was slower than the one beside it
 
 Histogram = dict[int, int]
 
@@ -53,7 +54,9 @@ def find_percentiles(histogram: Mapping[int, int], shares: tuple[float, ...]) ->
 
 
 class Tally(msgspec.Struct, array_like=True, gc=False):
-    """Sums over any stretch of time. ``first_token_ms`` and ``tokens_per_s`` are histograms; tokens are those of answers with a usage."""
+    """Sums over any stretch of time. ``first_token_ms`` (of streams), ``whole_ms`` (of answers that are not streamed) and ``tokens_per_s``
+    are histograms; tokens are those of answers with a usage.
+    """
 
     outcomes: dict[str, int] = {}
     first_token_ms: Histogram = {}
@@ -64,12 +67,14 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    whole_ms: Histogram = {}
 
     def add(self, other: "Tally", sign: int = 1) -> None:
         """Add ``other``, or take away what was added before (``sign`` -1)."""
         _add(self.outcomes, other.outcomes, sign)
         _add(self.first_token_ms, other.first_token_ms, sign)
         _add(self.tokens_per_s, other.tokens_per_s, sign)
+        _add(self.whole_ms, other.whole_ms, sign)
         self.tool_answers += sign * other.tool_answers
         self.tool_faults += sign * other.tool_faults
         self.answers += sign * other.answers

@@ -21,15 +21,13 @@ from gateway.relay.health import EndpointHealth
 from gateway.relay.outcomes import name_outcome
 from gateway.relay.stalls import Stalls
 from gateway.relay.statistics import Headers, Sample, Statistics
-from gateway.relay.tallies import FAULTS, LIMITED, OK
+from gateway.relay.tallies import FAULTS, HEDGED, LIMITED, OK
 
 _NS_PER_S: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
 _TIMEOUT_MIN_S: Final = 0.05
 _REFUSED_REST_S: Final = 60.0  # of a credential that the provider does not accept, where there are others
 _TOO_MANY_REQUESTS: Final = 429
-# Why an attempt has no answer: it was slower than the one beside it.
-HEDGED: Final = "hedged"
 # What another credential of the same provider may do better.
 _THE_CREDENTIALS: Final = frozenset({LIMITED, "credential"})
 
@@ -55,12 +53,20 @@ class Attempt(msgspec.Struct, eq=False):
         return self.candidate.host.credential if self.deployment is None else self.deployment.credential.secret
 
 
-def lost_sample(statistics: Statistics, endpoint_id: str, silent_ms: int) -> Sample:
+def is_late(statistics: Statistics, endpoint_id: str, silent_ms: int, *, streamed: bool = True) -> bool:
+    """Whether the loser of a race was silent for longer than 95 of 100 requests there are, or nobody knows how long they are."""
+    figures = statistics.figures(endpoint_id)
+    tail_ms = None if figures is None else figures.latency_ms("p95") if streamed else figures.whole_ms("p95")
+    return tail_ms is None or silent_ms >= tail_ms
+
+
+def lost_sample(statistics: Statistics, endpoint_id: str, silent_ms: int, *, streamed: bool = True) -> Sample:
     """Return what the loser of a race says of its endpoint. Without long silences the measured tail would shrink with every race; a
     short one says nothing of when it would have spoken.
     """
-    tail_ms = statistics.latency_ms(endpoint_id, "p95")
-    return Sample(endpoint_id, HEDGED, silent_ms if tail_ms is None or silent_ms >= tail_ms else 0)
+    if not is_late(statistics, endpoint_id, silent_ms, streamed=streamed):
+        return Sample(endpoint_id, HEDGED)
+    return Sample(endpoint_id, HEDGED, silent_ms) if streamed else Sample(endpoint_id, HEDGED, total_ms=silent_ms)
 
 
 class AttemptLog:
@@ -138,9 +144,14 @@ class AttemptLog:
         self._statistics.record(Sample(endpoint_id, word, deployment=name, headers=attempt.headers))
 
     def lost(self, generation: Generation, attempt: Attempt, *, cost_nanos: int) -> None:
-        """Note an attempt that was cancelled because another spoke first. No failure; a long silence is measured, as a lower bound."""
+        """Note an attempt that was cancelled because another spoke first. No failure by itself; a long silence is measured, as a lower
+        bound, and several in a row say that the endpoint hangs.
+        """
         silent_ms = max((time.perf_counter_ns() - attempt.began_ns) // _NS_PER_MS, 1)
-        self._statistics.record(lost_sample(self._statistics, attempt.candidate.endpoint.id, silent_ms))
+        sample = lost_sample(self._statistics, attempt.endpoint_id, silent_ms, streamed=generation.request.stream)
+        self._statistics.record(sample)
+        if sample.first_token_ms or sample.total_ms:
+            self._stalls.lost(attempt)
         self._note(generation, attempt, 0, HEDGED, cost_nanos=cost_nanos)
 
     @staticmethod
@@ -235,7 +246,10 @@ class Tries:
         self._beside = candidate
         self._candidates = [one for one in self._candidates if one is not candidate]
         dispatcher.health.started(candidate.endpoint.id)
-        return Attempt(candidate, deployment, max(min(timeout_s, self._left_s()), _TIMEOUT_MIN_S), time.perf_counter_ns())
+        attempt = Attempt(candidate, deployment, max(min(timeout_s, self._left_s()), _TIMEOUT_MIN_S), time.perf_counter_ns())
+        if self._generation.request.stream:
+            dispatcher.stalls.started(attempt)
+        return attempt
 
     def lost(self, attempt: Attempt, *, cost_nanos: int) -> None:
         """Note an attempt that was cancelled because another spoke first, and what it probably cost us, nanos."""

@@ -79,6 +79,32 @@ def test_what_ended_does_not_wait_any_more(health):
     assert not health.is_down(ONE)
 
 
+def test_five_lost_races_in_a_row_are_an_outage(health):
+    stalls = Stalls(health)
+    for attempt in wait(stalls, 0, 1, 2, 3):
+        stalls.lost(attempt)
+    assert not health.is_down(ONE)
+    stalls.lost(*wait(stalls, 4))
+    assert health.is_down(ONE)
+
+
+def test_an_answer_between_lost_races_says_that_the_endpoint_is_alive(health):
+    stalls = Stalls(health)
+    for _ in range(3):
+        attempts = wait(stalls, 0, 1, 2, 3, 4)
+        for attempt in attempts[:4]:
+            stalls.lost(attempt)
+        stalls.answered(attempts[4])
+    assert not health.is_down(ONE)
+
+
+def test_lost_races_of_an_endpoint_that_was_not_measured_say_nothing(health):
+    stalls = Stalls(health)
+    for attempt in wait(stalls, *range(9), endpoint="a/m@unknown"):
+        stalls.lost(attempt)
+    assert not health.has_trouble
+
+
 def test_an_endpoint_that_was_not_measured_is_not_judged(health):
     stalls = Stalls(health)
     wait(stalls, 0, 0.1, 0.2, endpoint="a/m@unmeasured")
