@@ -31,6 +31,7 @@ _SHORTEST_S: Final = 0.1
 _HEDGED_KINDS: Final = frozenset({"chat", "embedding"})
 
 Found = TypeVar("Found", Opening, Answer)
+Ask = Callable[[Generation, Attempt], Awaitable[Found | UpstreamFault]]
 
 
 def can_hedge(request: ChatRequest) -> bool:
@@ -66,13 +67,13 @@ class Hedger(Generic[Found]):
 
     def __init__(
         self,
-        ask: Callable[[Generation, Attempt], Awaitable[Found | UpstreamFault]],
+        ask: Ask[Found],
         *,
         cashier: Cashier,
         dispatcher: Dispatcher,
         timeout_s: float,
     ) -> None:
-        self._ask = ask
+        self._ask: Ask[Found] = ask
         self._cashier = cashier
         self._dispatcher = dispatcher
         self._timeout_s = timeout_s
@@ -113,10 +114,8 @@ class Hedger(Generic[Found]):
 class _Race(Generic[Found]):
     """The runners of one race."""
 
-    def __init__(
-        self, ask: Callable[[Generation, Attempt], Awaitable[Found | UpstreamFault]], generation: Generation, tries: Tries
-    ) -> None:
-        self._ask = ask
+    def __init__(self, ask: Ask[Found], generation: Generation, tries: Tries) -> None:
+        self._ask: Ask[Found] = ask
         self._generation = generation
         self._tries = tries
         self._runners: dict[asyncio.Future[Found | UpstreamFault], Attempt] = {}

@@ -126,7 +126,9 @@ def test_a_whole_answer_is_hedged_too_and_its_loser_is_priced_as_if_it_had_finis
 
 def test_a_whole_answer_in_time_is_alone_and_the_first_may_win_late(customer, measured):
     assert customer.post(provider=PROVIDER, max_tokens=20).json()["provider"] == "Alpha"
-    assert customer.post(messages=ask("[[simulate: first_token_ms=700]] Hi"), provider=PROVIDER, max_tokens=20).json()["provider"] == "Alpha"
+    assert (
+        customer.post(messages=ask("[[simulate: first_token_ms=700]] Hi"), provider=PROVIDER, max_tokens=20).json()["provider"] == "Alpha"
+    )
 
     found = sorted(attempts_of(receipt) for receipt in customer.receipts())
     assert found == [[("alpha", 200, "")], [("beta", 0, "hedged"), ("alpha", 200, "")]]
@@ -150,9 +152,7 @@ def test_a_whole_answer_is_not_hedged_without_the_wish(customer, measured):
 
 
 def test_a_policy_hedges_whole_answers(customer, measured):
-    presets.save_version(
-        organization=customer.organization, kind="policy", slug="quick", config={"hedge": True}, by=None
-    )
+    presets.save_version(organization=customer.organization, kind="policy", slug="quick", config={"hedge": True}, by=None)
     text = "[[simulate: first_token_ms=2500 only=alpha]] Hi"
     answer = customer.post(messages=ask(text), provider={"order": ["alpha", "beta"], "policy": "quick"}, max_tokens=20)
 
