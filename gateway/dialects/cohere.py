@@ -8,7 +8,7 @@ import msgspec
 
 from catalog.types import EndpointSpec, ProviderSpec
 from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequest, Json, StreamDecoder, UpstreamCall, UpstreamFault
-from gateway.dialects.cohere_answers import REASONING_FORMAT, CohereStreamDecoder, decode_cohere_answer
+from gateway.dialects.cohere_answers import PLAN_ID, THOUGHT_ID, CohereStreamDecoder, decode_cohere_answer
 from gateway.dialects.content import named_text, parts_of, text_of, unsupported
 from gateway.dialects.faults import fault_from_status
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
@@ -104,11 +104,9 @@ def _part(part: Json, place: str) -> Json:
 
 def _turn(message: Json, place: str) -> Json:
     """Return what the model said: thoughts and words as content, its plan beside the calls that follow from it."""
-    thoughts = [detail for detail in message.get("reasoning_details") or () if detail.get("format") == REASONING_FORMAT]
+    thoughts = [detail for detail in message.get("reasoning_details") or () if detail.get("text")]
     said: Json = {"role": "assistant"}
-    content: list[Json] = [
-        {"type": "thinking", "thinking": detail["text"]} for detail in thoughts if detail.get("text") and not detail.get("id")
-    ]
+    content: list[Json] = [{"type": "thinking", "thinking": detail["text"]} for detail in thoughts if detail.get("id") == THOUGHT_ID]
     for number, part in enumerate(parts_of(message.get("content"))):
         text = part["refusal"] if part["type"] == "refusal" else part.get("text")
         if text is None:
@@ -123,7 +121,7 @@ def _turn(message: Json, place: str) -> Json:
     ]
     if calls:
         said["tool_calls"] = calls
-        if plan := "".join(detail.get("text") or "" for detail in thoughts if detail.get("id")):
+        if plan := "".join(detail["text"] for detail in thoughts if detail.get("id") == PLAN_ID):
             said["tool_plan"] = plan
     return said
 

@@ -13,7 +13,8 @@ from gateway.dialects.tool_deltas import ToolDeltas
 from gateway.dialects.usage import usage_from_cohere
 from gateway.relay.sse import DONE_DATA, SseEvent
 
-REASONING_FORMAT = "cohere-chat-v2"
+# What marks Cohere's thoughts as its own: clients know a closed list of formats, and none of them is Cohere's.
+THOUGHT_ID, PLAN_ID = "cohere-thought", "cohere-plan"
 
 _decode_json = msgspec.json.Decoder().decode
 _FINISH: dict[str, str] = {
@@ -24,7 +25,6 @@ _FINISH: dict[str, str] = {
     "ERROR": "error",
     "TIMEOUT": "error",
 }
-_PLAN = "tool_plan"  # marks a detail that goes back as the plan, not as a thought
 
 
 def _text(value: Any) -> str:
@@ -85,12 +85,12 @@ class CohereStreamDecoder(StreamDecoder):
             self.output_chars += len(text)
             return self._chunk({"content": text})
         thought = _text(part.get("thinking"))
-        return self._think(thought, {"index": 0}) if thought else []
+        return self._think(thought, {"id": THOUGHT_ID, "index": 0}) if thought else []
 
     def _think(self, text: str, marks: Json) -> list[Json]:
         self.output_seen = True
         self.output_chars += len(text)
-        detail = {"type": "reasoning.text", "text": text, "format": REASONING_FORMAT, **marks}
+        detail = {"type": "reasoning.text", "text": text, "format": "unknown", **marks}
         return self._chunk({"reasoning": text, "reasoning_details": [detail]})
 
     def _plan(self, delta: Json, body: Json) -> list[Json]:
@@ -101,7 +101,7 @@ class CohereStreamDecoder(StreamDecoder):
     def take_plan(self, plan: Any) -> list[Json]:
         """Return the chunk of a plan for the calls to come: a thought, marked so that it goes back as what it was."""
         text = _text(plan)
-        return self._think(text, {"id": _PLAN, "index": 1}) if text else []
+        return self._think(text, {"id": PLAN_ID, "index": 1}) if text else []
 
     def _call(self, delta: Json, body: Json) -> list[Json]:
         message = delta.get("message")
