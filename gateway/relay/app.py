@@ -32,7 +32,7 @@ class RelayApp:
         self._flow = flow
         self._dry_runs = dry_runs
         self.view: CatalogView | None = None
-        self._catalog = CatalogApi(self._current_view, flow.authenticate, measure)
+        self._catalog = CatalogApi(self._current_view, measure, authenticate=flow.authenticate, find_rules=flow.find_rules)
         self._routes: dict[str, Mapping[str, _Handler]] = {
             **self._catalog.routes,
             **{path: {"POST": self._generate} for path in CLIENT_DIALECTS},

@@ -1,6 +1,7 @@
 """The published catalog as the data plane uses it: a snapshot, opened credentials, and lists made once so that no request makes them."""
 
 import logging
+from collections.abc import Collection
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -169,7 +170,11 @@ class CatalogView:
     @cached_property
     def listings(self) -> Listings:
         """What the catalog's API answers. Making them takes tens of milliseconds."""
-        return Listings(self.snapshot, public_url=self._public_url, unanswered=self._unanswered())
+        return self.list_without(frozenset())
+
+    def list_without(self, refused: Collection[str]) -> Listings:
+        """Return what the catalog's API answers where the endpoints named are not to be had. Takes tens of milliseconds."""
+        return Listings(self.snapshot, public_url=self._public_url, unanswered=self._unanswered().union(refused))
 
     def _unanswered(self) -> frozenset[str]:
         """Return the endpoints whose provider is here and has no format for their type of model."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from accounts.request_rules import RequestRules
 from accounts.types import Caller
 from catalog.listing import Body
 from catalog.listings import MEASURED_SORTS, Listings, Measure, UnknownModel
@@ -14,6 +15,7 @@ from catalog.model_query import InvalidQuery, ModelQuery, read_outputs, read_pag
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import BadRequest, NotFound
 from gateway.relay.exchange import Exchange
+from gateway.relay.own_models import find_listings, make_listings, preferences_of
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -31,10 +33,18 @@ class CatalogApi:
 
     prefixes: Final = ("/api/v1/models/", "/api/v1/model/", "/api/v1/images/models/")
 
-    def __init__(self, view: Callable[[], CatalogView], authenticate: Callable[[Exchange], Awaitable[Caller]], measure: Measure) -> None:
+    def __init__(
+        self,
+        view: Callable[[], CatalogView],
+        measure: Measure,
+        *,
+        authenticate: Callable[[Exchange], Awaitable[Caller]],
+        find_rules: Callable[[Caller], Awaitable[RequestRules]],
+    ) -> None:
         self._view = view
         self._measure = measure
         self._authenticate = authenticate
+        self._find_rules = find_rules
         self.routes: dict[str, Mapping[str, Handler]] = {
             "/api/v1/models": _read(self._models),
             "/api/v1/models/count": _read(self._count),
@@ -76,10 +86,11 @@ class CatalogApi:
         await self._search(exchange, ModelQuery(outputs=_EMBEDDINGS, offset=page.offset, limit=page.limit))
 
     async def _user_models(self, exchange: Exchange) -> None:
-        """GET /models/user: what the caller's key may use, at the caller's prices. No setting narrows it yet, so that is every model."""
+        """GET /models/user: what the caller may use under the default policy of its organization, at the caller's prices."""
         caller = await self._authenticate(exchange)
         view, query = self._view().of(caller.org_id), _ask(read_query, exchange)
-        listings = await asyncio.to_thread(lambda: view.listings)
+        wish = preferences_of(await self._find_rules(caller))
+        listings = find_listings(view, wish) or await asyncio.to_thread(make_listings, view, wish)
         await self._search(exchange, query, listings=listings, cache=_PRIVATE)
 
     async def _search(

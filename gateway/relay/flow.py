@@ -103,16 +103,21 @@ class ChatFlow:
 
     async def read(self, caller: Caller, dialect: ClientDialect, data: bytes) -> ChatRequest:
         """Return the body as a request, with the preset that it names and under the policies of its organization. Raises: ApiError."""
-        rules = self._rules.find(caller.org_id)
-        if rules is None:
-            try:
-                rules = await self._rules.resolve(caller.org_id)
-            except LookupDown as error:
-                raise Unavailable("Presets and policies cannot be read at the moment; nothing was charged.", retry_after_s=1) from error
+        rules = self._rules.find(caller.org_id) or await self.find_rules(caller)
         if len(data) >= _SLOW_BODY_BYTES and isinstance(dialect, FormClient):
             # Megabytes of base64 take as long as a hundred requests; streams must not wait for them.
             return await asyncio.to_thread(read_under_rules, dialect, data, rules)
         return read_under_rules(dialect, data, rules)
+
+    async def find_rules(self, caller: Caller) -> RequestRules:
+        """Return what the caller's organization has laid down. Raises: Unavailable."""
+        rules = self._rules.find(caller.org_id)
+        if rules is not None:
+            return rules
+        try:
+            return await self._rules.resolve(caller.org_id)
+        except LookupDown as error:
+            raise Unavailable("Presets and policies cannot be read at the moment; nothing was charged.", retry_after_s=1) from error
 
     async def _answer(self, generation: Generation, exchange: Exchange) -> None:
         """Run the relay; whatever happens, the hold is settled exactly once."""

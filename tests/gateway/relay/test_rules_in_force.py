@@ -1,6 +1,7 @@
 """Presets and policies through the real path: laid down by people, felt by the next requests, and by nobody else's."""
 
 import time
+from decimal import Decimal
 
 import pytest
 
@@ -79,3 +80,43 @@ def test_other_formats_take_presets_too(customer, path):
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["model"] == "test/chat"
+
+
+def models_of(customer, path="/api/v1/models/user"):
+    answer = customer.stack.client.get(path, params={"output_modalities": "all"}, headers=customer.headers)
+    return {one["id"]: one["pricing"]["prompt"] for one in answer.json()["data"]}
+
+
+def test_the_models_of_a_caller_are_those_that_the_default_policy_leaves(customer, new_customer):
+    other = new_customer()
+    everything = models_of(customer)
+    assert everything == models_of(customer, "/api/v1/models")
+
+    policy = lay_down(customer, "policy", "beta-only", {"only": ["beta"]}, is_default=True)
+
+    served_by_beta = {
+        model.id
+        for model in customer.stack.plane.app.view.snapshot.models.values()
+        if any(one.host.spec.slug == "beta" for one in customer.stack.plane.app.view.candidates[model.id])
+    }
+    assert until(lambda: set(models_of(customer)) == served_by_beta)
+    assert 0 < len(served_by_beta) < len(everything)
+    assert models_of(other) == everything
+    presets.change(preset=policy, by=None, status="disabled")
+    assert until(lambda: models_of(customer) == everything)
+
+
+def test_a_model_of_a_caller_costs_what_the_cheapest_allowed_endpoint_costs(customer):
+    cheapest = models_of(customer)["test/chat"]
+    lay_down(customer, "policy", "no-cheapest", {"ignore": ["alpha"]}, is_default=True)
+
+    assert until(lambda: models_of(customer)["test/chat"] != cheapest)
+
+    allowed = [one for one in customer.stack.plane.app.view.candidates["test/chat"] if one.host.spec.slug != "alpha"]
+    assert Decimal(models_of(customer)["test/chat"]) * 10**12 == allowed[0].endpoint.price.rates["input_tokens"]
+
+
+def test_a_policy_that_nothing_satisfies_leaves_a_caller_no_model(customer):
+    lay_down(customer, "policy", "nothing", {"enforce_distillable_text": True}, is_default=True)
+
+    assert until(lambda: not models_of(customer))
