@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, LiteralString, Self
@@ -24,9 +25,12 @@ CHAT_PATH = "/api/v1/chat/completions"
 
 
 class Stack:
-    """A running gateway. ``key`` opens it; ``model`` is answered by the static upstream, ``stream_model`` by the streaming one."""
+    """A running gateway. ``key`` opens it; ``model`` is answered by the static upstream, ``stream_model`` by the streaming one.
 
-    def __init__(self, *, cores: Cores, application: str = "gateway.asgi:application") -> None:
+    ``variables`` are settings beside those of every run.
+    """
+
+    def __init__(self, *, cores: Cores, application: str = "gateway.asgi:application", variables: Mapping[str, str] | None = None) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="tollway-bench-")
         self.folder = Path(self._scratch.name)
         self.folder.chmod(0o755)  # PostgreSQL of a root user runs as another one, who has to walk down to its data
@@ -35,6 +39,7 @@ class Stack:
         self.port = choose_port()
         self.key = self.model = self.stream_model = ""
         self._application = application
+        self._variables = dict(variables or {})
         self._engines = Engines(self.folder / "data")
         self._env: dict[str, str] = {}
         self._children: dict[str, Child] = {}
@@ -63,6 +68,7 @@ class Stack:
             "PORT": str(self.port),
             "WEB_CONCURRENCY": "1",
             "LOG_LEVEL": "WARNING",
+            **self._variables,
         }
 
     def prepare(self) -> None:

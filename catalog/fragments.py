@@ -1,4 +1,6 @@
-"""Pieces of pages that are the same for everybody, rendered once per question and published catalog."""
+"""Pieces of pages that are the same for everybody, rendered once: answers per question and published catalog, rows for as long as they
+say the same, so that a new search or a new publication renders only what no page has shown yet.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -6,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from catalog.showcase import ModelRow
 from catalog.types import Snapshot
 
 _KEPT: Final = 128  # a list of fifty models is 60 kB
@@ -22,6 +25,18 @@ class _Rendered:
     """The pieces of the catalog in force."""
 
     pieces = _Pieces(None, {})
+    # (id, is comparable) → the row that was rendered, and how. As many as there are models, twice.
+    rows: dict[tuple[str, bool], tuple[ModelRow, SafeString]] = {}  # noqa: RUF012 -- one cache per process
+
+
+def render_row(row: ModelRow, *, is_comparable: bool) -> SafeString:
+    """Return a model's row of a table; ``is_comparable`` ends it with a box to tick."""
+    key = (row.model.id, is_comparable)
+    rendered = _Rendered.rows.get(key)
+    if rendered is None or (rendered[0] is not row and rendered[0] != row):
+        html = render_to_string("catalog/_model_row.html", {"row": row, "is_comparable": is_comparable})
+        rendered = _Rendered.rows[key] = (row, html)
+    return rendered[1]
 
 
 def render_once(template: str, context: Mapping[str, Any], *, snapshot: Snapshot | None, key: object) -> SafeString:

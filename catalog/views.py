@@ -2,67 +2,28 @@
 
 from typing import Final
 
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from catalog import calculator, comparison_page, live_board, markup_rules, price_plot, showcase, sitemap, snippets
-from catalog.fragments import render_once
-from catalog.page_filters import NO_FILTERS, choices, read_filters
-from catalog.showcase import SORTS
+from catalog import calculator, comparison_page, list_page, live_board, markup_rules, price_plot, showcase, sitemap, snippets
+from catalog.page_filters import NO_FILTERS
 
-_PAGE_SIZE: Final = 50
 _COMPARED_MAX: Final = 4
-_TYPES: Final = (
-    ("", "All types"), ("chat", "Chat"), ("embedding", "Embedding"), ("image", "Image"), ("speech", "Speech"),
-    ("transcription", "Transcription"), ("rerank", "Rerank"),
-)  # fmt: skip
-_SORT_WORDS: Final = {
-    "newest": "Newest",
-    "name": "Name",
-    "input": "Cheapest input",
-    "output": "Cheapest output",
-    "context": "Longest context",
-}
 
 
 @require_safe
 def list_models(request: HttpRequest) -> HttpResponse:
     """Show the models; search, type, order and page are in the address."""
-    search = request.GET.get("q", "").strip()[:100]
-    model_type = request.GET.get("type", "")
-    asked = request.GET.get("sort", "")
-    sort = asked if asked in SORTS else "newest"
     snapshot = showcase.published()
-    chosen = read_filters(request.GET)
-    rows = showcase.model_rows(snapshot, search=search, model_type=model_type, sort=sort, filters=chosen)
-    filters = request.GET.copy()
-    filters.pop("page", None)
-    page = Paginator(rows, _PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {
-        "section": "models",
-        "page": page,
-        "search": search,
-        "model_type": model_type,
-        "sort": sort,
-        "types": _TYPES,
-        "sorts": _SORT_WORDS.items(),
-        "filters": filters.urlencode(),
-        "chosen": chosen,
-        "is_filtered": chosen != NO_FILTERS,
-        "model_count": len(snapshot.models) if snapshot else 0,
-        "provider_count": len(snapshot.providers) if snapshot else 0,
-        "published_at": snapshot.published_at if snapshot else None,
-    }
-    results = render_once("catalog/_results.html", context, snapshot=snapshot, key=(context["filters"], page.number))
+    context = list_page.read_list(snapshot, request.GET)
+    results = list_page.render_results(snapshot, context)
     # A boosted or restored page is a whole page; only the filter bar asks for the results alone.
     if request.headers.get("HX-Target") == "results" and "HX-History-Restore-Request" not in request.headers:
         response = HttpResponse(results)
     else:
-        form = {"choices": choices(snapshot), "chosen": chosen, "is_filtered": context["is_filtered"]}
-        pieces = {"results": results, "filter_form": render_once("catalog/_filters.html", form, snapshot=snapshot, key=chosen)}
+        pieces = {"results": results, "filter_form": list_page.render_filters(snapshot, context)}
         response = render(request, "catalog/models.html", context | pieces)
     response["Vary"] = ", ".join(filter(None, [response.get("Vary"), "HX-Target"]))
     return response

@@ -16,6 +16,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from catalog import list_page
 from gateway import celery  # noqa: F401 -- makes tasks of this process go to our broker
 from gateway.body_limit import BodyLimit
 from gateway.live import websocket_urlpatterns
@@ -23,7 +24,8 @@ from gateway.relay.exchange import Message, Receive, Send
 from gateway.relay.plane import DataPlane
 from gateway.relay_settings import relay_config
 
-plane = DataPlane(relay_config())
+# Pages show the snapshot that requests are priced with: decoded once, kept once.
+plane = DataPlane(relay_config(), on_catalog=list_page.prepare)
 
 
 class Lifespan:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from psycopg_pool import AsyncConnectionPool
@@ -46,10 +46,14 @@ _YOUNG_OBJECTS_MAX = 10_000
 
 
 class DataPlane:
-    """Wires the hot path. Stores may be away at start: the plane answers 503 until they are there."""
+    """Wires the hot path. Stores may be away at start: the plane answers 503 until they are there.
 
-    def __init__(self, config: RelayConfig) -> None:
+    ``on_catalog`` is told of each snapshot that has come into force, in a thread.
+    """
+
+    def __init__(self, config: RelayConfig, *, on_catalog: Callable[[Snapshot], None] = lambda _snapshot: None) -> None:
         self._config = config
+        self._on_catalog = on_catalog
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
             config.database_url,
             min_size=1,
@@ -131,6 +135,7 @@ class DataPlane:
         await asyncio.to_thread(lambda: view.listings)
         self._full_view = view
         self.app.view = view.without(self._off)
+        await asyncio.to_thread(self._on_catalog, snapshot)
         # The catalog and all that was imported live as long as the process: more than 100,000 objects. The collector would walk over
         # them again and again, each time for a tenth of a second in which nothing else moves.
         gc.freeze()

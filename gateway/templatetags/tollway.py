@@ -1,6 +1,7 @@
 """How money, prices, times and icons are written on every page."""
 
 import datetime as dt
+from functools import lru_cache
 
 from django import template
 from django.forms import BoundField
@@ -10,6 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
 from billing.money import NANOS_PER_CENT, NANOS_PER_USD, usd_text
+from catalog.fragments import render_row
+from catalog.showcase import ModelRow
 
 register = template.Library()
 
@@ -92,6 +95,12 @@ def usd(nanos: int) -> str:
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
     """Draw an icon of the sprite. With a label it speaks to screen readers, without one it is decoration."""
+    return _drawn(name, label)
+
+
+@lru_cache(maxsize=512)
+def _drawn(name: str, label: str) -> SafeString:
+    # A page has hundreds of icons, and finding the sprite's address is most of the work.
     source = f"{static('vendor/lucide/icons.svg')}#{name}"
     if label:
         return format_html('<svg class="icon" role="img" aria-label="{}"><use href="{}"></use></svg>', label, source)
@@ -124,6 +133,12 @@ def seconds(milliseconds: int | None) -> str:
     if milliseconds is None:
         return "–"
     return f"{milliseconds:,} ms" if milliseconds < 1_000 else f"{milliseconds / 1_000:,.2f} s"  # noqa: PLR2004
+
+
+@register.simple_tag
+def model_row(row: ModelRow, is_comparable: object) -> SafeString:
+    """Draw a model's row of a table, from the rows that were drawn before."""
+    return render_row(row, is_comparable=bool(is_comparable))
 
 
 @register.simple_tag

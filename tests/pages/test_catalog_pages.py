@@ -5,9 +5,10 @@ import re
 
 import msgspec
 import pytest
+from django.http import QueryDict
 from django.test import Client
 
-from catalog import calculator, fragments, price_plot, showcase
+from catalog import calculator, fragments, list_page, price_plot, showcase
 from catalog.calculator import Workload
 from catalog.models import PriceVersion
 from catalog.page_filters import ModelFilters, read_filters
@@ -139,3 +140,29 @@ def test_a_remembered_piece_is_never_that_of_another_catalog(catalog: Snapshot) 
         for snapshot, policy in ((older, {"zdr": True}), (older, {}), (catalog, {"retention_days": 30}), (older, {"retains_prompts": True}))
     ]
     assert made == ["Not kept", "Not kept", "Kept 30 days", "Kept"]
+
+
+@pytest.mark.usefixtures("catalog")
+def test_a_row_is_rendered_again_only_when_it_says_something_else(catalog: Snapshot) -> None:
+    row = showcase.model_row(catalog, catalog.models["acme/swift"])
+    html = fragments.render_row(row, is_comparable=True)
+
+    assert fragments.render_row(row._replace(), is_comparable=True) is html
+    dearer = fragments.render_row(row._replace(input_picos=9_000_000), is_comparable=True)
+    assert "$9.00" in dearer
+    assert "$9.00" not in html
+    assert 'type="checkbox"' not in fragments.render_row(row, is_comparable=False)
+
+
+def test_a_process_that_shows_the_list_is_ready_for_the_next_catalog_before_its_first_visitor(
+    catalog: Snapshot, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.get("/models")
+    newer = msgspec.structs.replace(catalog, version=catalog.version + 1)
+
+    list_page.prepare(newer)
+
+    monkeypatch.setattr(fragments, "render_to_string", lambda *_: pytest.fail("something was left to render"))
+    context = list_page.read_list(newer, QueryDict())
+    assert "acme/swift" in list_page.render_results(newer, context)
+    assert "Filters" in list_page.render_filters(newer, context)
