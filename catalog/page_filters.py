@@ -15,10 +15,12 @@ FEATURES: Final[Mapping[str, str]] = {
     "reasoning": "Reasons",
     "vision": "Reads images",
     "audio": "Hears audio",
+    "video": "Watches video",
     "files": "Reads files",
     "free": "Free",
     "open": "Open weights",
     "zdr": "Zero retention",
+    "notrain": "Never trains on prompts",
 }
 CONTEXTS: Final = (32_000, 128_000, 200_000, 1_000_000)
 REGIONS: Final = ("eu", "us", "global")
@@ -31,7 +33,8 @@ class ModelFilters(NamedTuple):
     provider: str = ""
     features: frozenset[str] = frozenset()
     context_min: int = 0
-    price_max_usd: Decimal | None = None  # per million input tokens
+    price_min_usd: Decimal | None = None  # per million input tokens, as the next
+    price_max_usd: Decimal | None = None
     region: str = ""
 
     def match(self, snapshot: Snapshot, model: ModelSpec) -> bool:
@@ -40,7 +43,8 @@ class ModelFilters(NamedTuple):
             return False
         if not all(_has(model, feature) for feature in self.features - _OF_ENDPOINTS):
             return False
-        if not (self.provider or self.region or self.price_max_usd is not None or self.features & _OF_ENDPOINTS):
+        has_price_range = self.price_min_usd is not None or self.price_max_usd is not None
+        if not (self.provider or self.region or has_price_range or self.features & _OF_ENDPOINTS):
             return True
         endpoints = (snapshot.endpoints[name] for name in model.endpoints)
         return any(self._match_endpoint(snapshot, one) for one in endpoints)
@@ -48,18 +52,21 @@ class ModelFilters(NamedTuple):
     def _match_endpoint(self, snapshot: Snapshot, endpoint: EndpointSpec) -> bool:
         provider = snapshot.providers[endpoint.provider]
         rate = endpoint.price.rates.get("input_tokens")
+        is_dear = self.price_min_usd is None or (rate is not None and rate >= self.price_min_usd * _MILLION)
         is_cheap = self.price_max_usd is None or (rate is not None and rate <= self.price_max_usd * _MILLION)
         return (
             (not self.provider or endpoint.provider == self.provider)
             and (provider.mode != "off" or bool(self.provider))
             and (not self.region or endpoint.region == self.region)
+            and is_dear
             and is_cheap
             and ("free" not in self.features or endpoint.is_free)
             and ("zdr" not in self.features or keeps_nothing(provider))
+            and ("notrain" not in self.features or provider.data_policy.get("trains_on_prompts") is False)
         )
 
 
-_OF_ENDPOINTS: Final = frozenset({"free", "zdr"})
+_OF_ENDPOINTS: Final = frozenset({"free", "zdr", "notrain"})
 NO_FILTERS: Final = ModelFilters()
 
 
@@ -73,7 +80,7 @@ def _has(model: ModelSpec, feature: str) -> bool:
             return model.reasoning
         case "open":
             return model.open_weights is True
-    return {"vision": "image", "audio": "audio", "files": "file"}[feature] in model.input_modalities
+    return {"vision": "image", "audio": "audio", "video": "video", "files": "file"}[feature] in model.input_modalities
 
 
 class Choices(NamedTuple):
@@ -116,6 +123,7 @@ def read_filters(query: Mapping[str, str]) -> ModelFilters:
         provider=query.get("provider", "")[:_LENGTH_MAX],
         features=frozenset(one for one in FEATURES if query.get(one)),
         context_min=min(int(context), _MILLION * 1_000) if context else 0,
+        price_min_usd=_number(query.get("min", "")),
         price_max_usd=_number(query.get("max", "")),
         region=region if region in REGIONS else "",
     )

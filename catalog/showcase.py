@@ -77,6 +77,12 @@ class EndpointRow(NamedTuple):
     others: tuple[PriceLine, ...]
     measured: Measurement | None = None
 
+    @property
+    def margin_percent(self) -> float | None:
+        """The part of our price that is ours, over three input tokens and one output token; None for what is free."""
+        charged = blended_picos(self.endpoint.price)
+        return (charged - blended_picos(self.endpoint.cost)) * 100 / charged if charged else None
+
 
 _decode = msgspec.msgpack.Decoder(Snapshot).decode
 

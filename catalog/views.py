@@ -1,6 +1,6 @@
 """Public pages of models and their prices."""
 
-from typing import Final
+from typing import Any, Final
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -8,9 +8,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from catalog import calculator, comparison_page, list_page, live_board, markup_rules, price_plot, showcase, sitemap, snippets
+from catalog.endpoint_orders import OPERATOR_ORDERS, ORDERS, sort_rows
 from catalog.page_filters import NO_FILTERS
+from catalog.types import ModelSpec, Snapshot
 
 _COMPARED_MAX: Final = 4
+# What a page asks for by itself → its template.
+_MODEL_PIECES: Final = {"quote": "catalog/_quote.html", "endpoints": "catalog/_endpoints.html"}
 
 
 @require_safe
@@ -40,12 +44,10 @@ def show_model(request: HttpRequest, model_id: str) -> HttpResponse:
         if model_id in snapshot.aliases:
             return redirect("model", model_id=snapshot.aliases[model_id])
         raise Http404
-    rows = showcase.endpoint_rows(snapshot, model, live_board.read_board())
     context = {
         "section": "models",
         "model": model,
-        "endpoints": rows,
-        "measured": [row for row in rows if row.measured is not None],
+        **_endpoint_table(request, snapshot, model),
         "is_served": bool(showcase.served_endpoints(snapshot, model)),
         "published_at": snapshot.published_at,
         "history_url": reverse("api_price_history", args=model.id.split("/", 1)),
@@ -54,10 +56,27 @@ def show_model(request: HttpRequest, model_id: str) -> HttpResponse:
         "similar": showcase.similar_models(snapshot, model),
         "snippets": snippets.for_model(model.id) if model.type == "chat" else (),
     }
-    is_quote = request.headers.get("HX-Target") == "quote" and "HX-History-Restore-Request" not in request.headers
-    response = render(request, "catalog/_quote.html" if is_quote else "catalog/model.html", context)
+    target = "" if "HX-History-Restore-Request" in request.headers else request.headers.get("HX-Target", "")
+    response = render(request, _MODEL_PIECES.get(target, "catalog/model.html"), context)
     response["Vary"] = ", ".join(filter(None, [response.get("Vary"), "HX-Target"]))
     return response
+
+
+def _endpoint_table(request: HttpRequest, snapshot: Snapshot, model: ModelSpec) -> dict[str, Any]:
+    """Return the model's endpoints in the order that the address asks for; margins are for those who run the service."""
+    orders = OPERATOR_ORDERS if request.user.is_staff else ORDERS
+    asked = request.GET.get("order", "")
+    order = asked if asked in orders else "price"
+    rows = sort_rows(showcase.endpoint_rows(snapshot, model, live_board.read_board()), orders[order])
+    return {
+        "endpoints": rows,
+        "measured": [row for row in rows if row.measured is not None],
+        "is_operator": request.user.is_staff,
+        "orders": orders,
+        "order": order,
+        "column": orders[order].column,
+        "direction": "descending" if orders[order].is_descending else "ascending",
+    }
 
 
 @require_safe

@@ -34,6 +34,11 @@ AT = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
         ("context=128000", ["acme/swift", "acme/painter", "other/away"]),
         ("max=0.25", ["acme/swift"]),
         ("max=0.24", []),
+        ("min=0.25", ["acme/swift"]),
+        ("min=0.26&max=0.5", ["acme/swift"]),
+        ("min=0.51", []),
+        ("video=1", []),
+        ("notrain=1", []),
         ("max=cheap&context=many&region=mars", ["acme/swift", "acme/painter", "other/away"]),
         ("region=eu", []),
     ],
@@ -158,7 +163,7 @@ def test_a_process_that_shows_the_list_is_ready_for_the_next_catalog_before_its_
     catalog: Snapshot, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.get("/models")
-    newer = msgspec.structs.replace(catalog, version=catalog.version + 1)
+    newer = msgspec.structs.replace(catalog, version=catalog.version + 1_000_000)  # of nobody else
 
     list_page.prepare(newer)
 
