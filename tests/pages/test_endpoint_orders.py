@@ -19,8 +19,22 @@ AsPerson = Callable[[User], Client]
 _versions = itertools.count(2_000_000)
 # Endpoint → our input, output and cache read rate, what of it is the provider's in percent, context, and what was measured.
 _ENDPOINTS: Mapping[str, tuple[int, int, int | None, int, int, Measurement | None]] = {
-    "cheap": (100, 900, None, 100, 8_000, Measurement(requests=9, latency_ms=(300, 1, 1, 1), throughput_tps=(50, 1, 1, 1), uptime_30m=99.0)),
-    "middle": (200, 500, 20, 90, 128_000, Measurement(requests=9, latency_ms=(100, 1, 1, 1), throughput_tps=(20, 1, 1, 1), uptime_30m=100.0)),
+    "cheap": (
+        100,
+        900,
+        None,
+        100,
+        8_000,
+        Measurement(requests=9, latency_ms=(300, 1, 1, 1), throughput_tps=(50, 1, 1, 1), uptime_30m=99.0),
+    ),
+    "middle": (
+        200,
+        500,
+        20,
+        90,
+        128_000,
+        Measurement(requests=9, latency_ms=(100, 1, 1, 1), throughput_tps=(20, 1, 1, 1), uptime_30m=100.0),
+    ),
     "dear": (300, 700, 10, 50, 64_000, None),
 }
 
