@@ -44,7 +44,12 @@ class PaymentProfile(models.Model):
     company_name = models.CharField(max_length=200, blank=True, default="")
     address = models.TextField(blank=True, default="", help_text="Lines of the postal address.")
     country = models.CharField(max_length=2, blank=True, default="", help_text="ISO 3166 code.")
+    postal_code = models.CharField(max_length=20, blank=True, default="")
     tax_id = models.CharField(max_length=50, blank=True, default="")
+    tax_id_problem = models.CharField(
+        max_length=200, blank=True, default="", help_text="Why Stripe does not take the tax id, '' if it does."
+    )
+    is_stripe_behind = models.BooleanField(default=False, help_text="Details have changed and Stripe has not heard of it.")
     billing_email = models.EmailField(blank=True, default="", help_text="Where receipts and warnings go; owners and admins if empty.")
     # The card that auto top-up charges.
     payment_method = models.CharField(max_length=64, blank=True, default="", help_text="pm_…, '' for none.")
@@ -58,7 +63,9 @@ class PaymentProfile(models.Model):
     auto_monthly_cap_cents = models.BigIntegerField(default=0, help_text="Most credit to buy so in one UTC month.")
     auto_failures = models.SmallIntegerField(default=0, help_text="Declines in a row.")
     auto_next_at = models.DateTimeField(null=True, blank=True, help_text="Not before this moment, after a decline.")
-    auto_paused_for = models.CharField(max_length=30, blank=True, default="", help_text="'', declined, needs_action, runaway, no_card.")
+    auto_paused_for = models.CharField(
+        max_length=30, blank=True, default="", help_text="'', declined, needs_action, runaway, no_card, amount, no_place."
+    )
     # Warnings by mail.
     alert_thresholds_nanos = models.JSONField(default=list, blank=True, help_text="Balances below which a mail is sent, nanos, descending.")
     # Disputes.
@@ -90,6 +97,7 @@ class Purchase(models.Model):
     tax_cents = models.BigIntegerField(default=0, help_text="Added by Stripe.")
     refunded_cents = models.BigIntegerField(default=0, help_text="Credit taken back by refunds, those on their way included.")
     card = models.CharField(max_length=64, blank=True, default="", help_text="pm_… that an auto top-up charges.")
+    tax_calculation = models.CharField(max_length=64, blank=True, default="", help_text="taxcalc_… of an auto top-up's tax.")
     session = models.CharField(max_length=100, unique=True, null=True, blank=True, help_text="cs_…")
     payment_intent = models.CharField(max_length=64, unique=True, null=True, blank=True, help_text="pi_…")
     charge = models.CharField(max_length=64, blank=True, default="", help_text="ch_…")

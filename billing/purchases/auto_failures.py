@@ -13,7 +13,7 @@ from django.utils import timezone
 from billing.models import PaymentProfile, Purchase, PurchaseState
 from billing.purchases import notices
 
-Pause = Literal["declined", "needs_action", "runaway", "no_card", "amount"]
+Pause = Literal["declined", "needs_action", "runaway", "no_card", "amount", "no_place"]
 
 BACK_OFF: Final = (dt.timedelta(hours=1), dt.timedelta(hours=24))
 _UNSETTLED: Final = (PurchaseState.CHARGING, PurchaseState.PROCESSING)
@@ -59,6 +59,11 @@ def pause(profile: PaymentProfile, reason: Pause, *, key: str) -> None:
     notices.write(organization=profile.organization, kind="topup_paused", key=f"{reason}:{key}", context={"reason": reason})
     level = logging.ERROR if reason == "runaway" else logging.WARNING
     _log.log(level, "auto top-up of organization %s is paused: %s", profile.organization_id, reason)
+
+
+def resume_with_place(profile: PaymentProfile) -> None:
+    """Go on: Stripe knows now where the organization is taxed."""
+    PaymentProfile.objects.filter(pk=profile.pk, auto_paused_for="no_place").update(auto_paused_for="")
 
 
 def clear(profile: PaymentProfile) -> None:

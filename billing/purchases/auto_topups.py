@@ -8,13 +8,14 @@ import datetime as dt
 import logging
 from typing import Final
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts.models import Organization
 from billing.models import AdmissionFreeze, PaymentProfile, Purchase, PurchaseKind, PurchaseState
-from billing.purchases import auto_failures, forecast, fulfilment, notices, profiles, stripe_api
+from billing.purchases import auto_failures, forecast, fulfilment, notices, profiles, stripe_api, stripe_customers
 from billing.purchases.attempts import new_id
 from billing.purchases.fees import BadAmount, Quote, quote
 
@@ -128,12 +129,16 @@ def _is_on(profile: PaymentProfile, moment: dt.datetime) -> bool:
 def _charge(purchase: Purchase, moment: dt.datetime) -> Purchase:
     profile = profiles.ensure_profile(purchase.organization)
     try:
+        taxed = _with_tax(purchase, profile)
+        if taxed is None:
+            return purchase
         payment = stripe_api.charge_card(
             purchase=str(purchase.pk),
             customer=profile.stripe_customer or "",
             card=purchase.card,
-            cents=purchase.total_cents,
+            cents=taxed.total_cents,
             idempotency_key=f"auto:{purchase.pk}",
+            calculation=taxed.tax_calculation,
         )
     except stripe_api.CardDeclined as declined:
         return auto_failures.note(purchase, wants_owner=declined.wants_owner, message=str(declined), now=moment)
@@ -143,7 +148,30 @@ def _charge(purchase: Purchase, moment: dt.datetime) -> Purchase:
     except stripe_api.StripeDown as error:
         _log.warning("top-up %s waits for Stripe: %s", purchase.pk, error)
         return purchase
-    return fulfilment.apply_payment(purchase, payment)
+    return fulfilment.apply_payment(taxed, payment)
+
+
+def _with_tax(purchase: Purchase, profile: PaymentProfile) -> Purchase | None:
+    """Write down the tax that comes on top before the card is charged: a repeat charges the same. None when it cannot be known.
+
+    Nothing is ever charged without the tax that is due. Raises: StripeDown, StripeRefused.
+    """
+    if not settings.STRIPE_AUTOMATIC_TAX or purchase.tax_calculation:
+        return purchase
+    lines = [("credit", purchase.credit_cents), ("fee", purchase.fee_cents)]
+    try:
+        tax = stripe_customers.calculate_tax(customer=profile.stripe_customer or "", lines=lines, idempotency_key=f"tax:{purchase.pk}")
+    except stripe_customers.NoPlace as unknown:
+        with transaction.atomic():
+            locked = PaymentProfile.objects.select_for_update(of=("self",)).select_related("organization").get(pk=profile.pk)
+            _give_up(purchase, "Stripe does not know where you are taxed. Write your country and postal code into the billing details.")
+            auto_failures.pause(locked, "no_place", key=str(purchase.pk))
+        _log.warning("top-up %s is not charged: %s", purchase.pk, unknown)
+        purchase.refresh_from_db()
+        return None
+    Purchase.objects.filter(pk=purchase.pk, tax_calculation="").update(tax_cents=tax.cents, tax_calculation=tax.calculation)
+    purchase.refresh_from_db()
+    return purchase
 
 
 def _find_out(purchase: Purchase, moment: dt.datetime) -> None:

@@ -10,7 +10,7 @@ from accounts import permissions
 from accounts.audit import name_actor
 from accounts.models import Organization, User
 from billing.models import PaymentProfile, Purchase, PurchaseKind, PurchaseState
-from billing.purchases import profiles, stripe_api
+from billing.purchases import profiles, stripe_api, stripe_customers
 from billing.purchases.attempts import new_id
 from billing.purchases.fees import quote
 
@@ -122,7 +122,7 @@ def open_portal(*, organization: Organization, by: User, return_url: str) -> str
     """Return a link to Stripe's customer portal. Raises: NotPermitted, stripe_api.NotConfigured, StripeDown, StripeRefused."""
     permissions.require(by=by, organization=organization, action="credit.buy")
     profile = profiles.ensure_customer(organization=organization, email=by.email)
-    return stripe_api.create_portal(customer=profile.stripe_customer or "", return_url=return_url)
+    return stripe_customers.create_portal(customer=profile.stripe_customer or "", return_url=return_url)
 
 
 def _write_down(purchase: Purchase) -> Purchase:

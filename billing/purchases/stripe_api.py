@@ -16,7 +16,7 @@ import stripe
 from django.conf import settings
 
 from billing.purchases import stripe_objects
-from billing.purchases.shapes import BalanceEntry, CheckoutSession, DisputeState, EventNews, Payment, RefundState, SavedCard
+from billing.purchases.shapes import BalanceEntry, CheckoutSession, DisputeState, EventNews, Payment, RefundState
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,8 +80,8 @@ def hasty() -> Iterator[None]:
         _is_hasty.reset(token)
 
 
-def _asks_stripe(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn the client's errors into ours."""
+def asks_stripe(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn the client's errors into ours. For stripe_customers.py too."""
 
     @wraps(function)
     def asked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -101,7 +101,8 @@ def _asks_stripe(function: Callable[P, R]) -> Callable[P, R]:
     return asked
 
 
-def _client() -> stripe.StripeClient:
+def client() -> stripe.StripeClient:
+    """Return the client. Raises: NotConfigured."""
     require_configured()
     timeout_s, retries = settings.STRIPE_TIMEOUT_S, settings.STRIPE_RETRIES
     if _is_hasty.get():
@@ -120,49 +121,10 @@ def _make_client(key: str, url: str, timeout_s: float, retries: int) -> stripe.S
     )
 
 
-# --- Customers ------------------------------------------------------------------------------------------------------
-
-
-@_asks_stripe
-def create_customer(*, org_public_id: str, name: str, email: str, idempotency_key: str) -> str:
-    """Make a customer and return its id."""
-    params: Any = {"name": name, "email": email, "metadata": {"organization": org_public_id}}
-    return _client().v1.customers.create(params=params, options={"idempotency_key": idempotency_key}).id
-
-
-@_asks_stripe
-def update_customer(*, customer: str, name: str, email: str) -> None:
-    """Tell Stripe how the customer is called now."""
-    params: Any = {"name": name, "email": email}
-    _client().v1.customers.update(customer, params=params)
-
-
-@_asks_stripe
-def read_default_card(*, customer: str) -> SavedCard | None:
-    """Return the card that the customer made the default, else the newest saved one, None when there is none."""
-    saved = _client().v1.customers.payment_methods.list(customer, params={"type": "card", "limit": 100})
-    cards = [stripe_objects.read_card(method) for method in stripe_objects.plain(saved)["data"]]
-    settings_of = stripe_objects.plain(_client().v1.customers.retrieve(customer)).get("invoice_settings") or {}
-    default = settings_of.get("default_payment_method")
-    return next((card for card in cards if card.id == default), cards[0] if cards else None)
-
-
-@_asks_stripe
-def detach_card(*, card: str) -> None:
-    """Forget a saved card."""
-    _client().v1.payment_methods.detach(card)
-
-
-@_asks_stripe
-def create_portal(*, customer: str, return_url: str) -> str:
-    """Return a link to the customer portal, good for a few minutes."""
-    return _client().v1.billing_portal.sessions.create(params={"customer": customer, "return_url": return_url}).url
-
-
 # --- Payments -------------------------------------------------------------------------------------------------------
 
 
-@_asks_stripe
+@asks_stripe
 def create_checkout(
     *,
     purchase: str,
@@ -200,11 +162,11 @@ def create_checkout(
             "tax_id_collection": {"enabled": True},
             "customer_update": {"address": "auto", "name": "auto"},
         }
-    sessions: Any = _client().v1.checkout.sessions
+    sessions: Any = client().v1.checkout.sessions
     return stripe_objects.read_session(sessions.create(params=params, options={"idempotency_key": idempotency_key}))
 
 
-@_asks_stripe
+@asks_stripe
 def create_card_setup(*, customer: str, organization: str, success_url: str, cancel_url: str) -> CheckoutSession:
     """Open a Checkout Session that saves a card and takes nothing."""
     params: Any = {
@@ -215,26 +177,28 @@ def create_card_setup(*, customer: str, organization: str, success_url: str, can
         "success_url": success_url,
         "cancel_url": cancel_url,
     }
-    return stripe_objects.read_session(_client().v1.checkout.sessions.create(params=params))
+    return stripe_objects.read_session(client().v1.checkout.sessions.create(params=params))
 
 
-@_asks_stripe
+@asks_stripe
 def read_checkout(session: str) -> CheckoutSession:
     """Return a Checkout Session as it is now, with its payment."""
     parts = [f"payment_intent.{part}" for part in _PAYMENT_PARTS]
-    return stripe_objects.read_session(_client().v1.checkout.sessions.retrieve(session, params={"expand": parts}))
+    return stripe_objects.read_session(client().v1.checkout.sessions.retrieve(session, params={"expand": parts}))
 
 
-@_asks_stripe
+@asks_stripe
 def find_checkout(*, intent: str) -> str | None:
     """Return the id of the Checkout Session that a payment belongs to."""
-    found = _client().v1.checkout.sessions.list(params={"payment_intent": intent, "limit": 1}).data
+    found = client().v1.checkout.sessions.list(params={"payment_intent": intent, "limit": 1}).data
     return found[0].id if found else None
 
 
-@_asks_stripe
-def charge_card(*, purchase: str, customer: str, card: str, cents: int, idempotency_key: str) -> Payment:
-    """Charge a saved card while its owner is away. Raises: CardDeclined as well."""
+@asks_stripe
+def charge_card(*, purchase: str, customer: str, card: str, cents: int, idempotency_key: str, calculation: str = "") -> Payment:
+    """Charge a saved card while its owner is away. ``calculation`` is the tax inside ``cents``, which Stripe then reports with the
+    payment and takes back with its refunds. Raises: CardDeclined as well.
+    """
     params: Any = {
         "amount": cents,
         "currency": "usd",
@@ -246,65 +210,67 @@ def charge_card(*, purchase: str, customer: str, card: str, cents: int, idempote
         "metadata": {"purchase": purchase},
         "expand": _PAYMENT_PARTS,
     }
+    if calculation:
+        params["hooks"] = {"inputs": {"tax": {"calculation": calculation}}}
     return stripe_objects.read_payment(
-        stripe_objects.plain(_client().v1.payment_intents.create(params=params, options={"idempotency_key": idempotency_key}))
+        stripe_objects.plain(client().v1.payment_intents.create(params=params, options={"idempotency_key": idempotency_key}))
     )
 
 
-@_asks_stripe
+@asks_stripe
 def read_payment(intent: str) -> Payment:
     """Return a payment as it is now."""
     return stripe_objects.read_payment(
-        stripe_objects.plain(_client().v1.payment_intents.retrieve(intent, params={"expand": _PAYMENT_PARTS}))
+        stripe_objects.plain(client().v1.payment_intents.retrieve(intent, params={"expand": _PAYMENT_PARTS}))
     )
 
 
-@_asks_stripe
+@asks_stripe
 def find_payment(*, customer: str, purchase: str) -> Payment | None:
     """Return the customer's latest payment for a purchase: what to ask when an answer was lost for longer than keys are kept."""
-    found = _client().v1.payment_intents.list(params={"customer": customer, "limit": 100})
+    found = client().v1.payment_intents.list(params={"customer": customer, "limit": 100})
     for intent in stripe_objects.plain(found)["data"]:
         if (intent.get("metadata") or {}).get("purchase") == purchase:
             return read_payment(intent["id"])
     return None
 
 
-@_asks_stripe
+@asks_stripe
 def intent_of_charge(charge: str) -> str | None:
     """Return the payment that a charge belongs to."""
-    intent = _client().v1.charges.retrieve(charge).payment_intent
+    intent = client().v1.charges.retrieve(charge).payment_intent
     return str(intent) if intent else None
 
 
 # --- Refunds and disputes -------------------------------------------------------------------------------------------
 
 
-@_asks_stripe
+@asks_stripe
 def create_refund(*, refund: str, intent: str, cents: int, idempotency_key: str) -> RefundState:
     """Send money back; ``refund`` comes back in its metadata."""
     params: Any = {"payment_intent": intent, "amount": cents, "reason": "requested_by_customer", "metadata": {"refund": refund}}
     return stripe_objects.read_refund(
-        stripe_objects.plain(_client().v1.refunds.create(params=params, options={"idempotency_key": idempotency_key}))
+        stripe_objects.plain(client().v1.refunds.create(params=params, options={"idempotency_key": idempotency_key}))
     )
 
 
-@_asks_stripe
+@asks_stripe
 def list_refunds(*, intent: str) -> list[RefundState]:
     """Return the refunds of a payment as they are now."""
-    found = _client().v1.refunds.list(params={"payment_intent": intent, "limit": 100})
+    found = client().v1.refunds.list(params={"payment_intent": intent, "limit": 100})
     return [stripe_objects.read_refund(one) for one in stripe_objects.plain(found)["data"]]
 
 
-@_asks_stripe
+@asks_stripe
 def read_refund(refund: str) -> RefundState:
     """Return a refund as it is now."""
-    return stripe_objects.read_refund(stripe_objects.plain(_client().v1.refunds.retrieve(refund)))
+    return stripe_objects.read_refund(stripe_objects.plain(client().v1.refunds.retrieve(refund)))
 
 
-@_asks_stripe
+@asks_stripe
 def read_dispute(dispute: str) -> DisputeState:
     """Return a dispute as it is now, with every movement of money that it has caused."""
-    found = stripe_objects.plain(_client().v1.disputes.retrieve(dispute))
+    found = stripe_objects.plain(client().v1.disputes.retrieve(dispute))
     return DisputeState(
         id=found["id"],
         status=found["status"],
@@ -331,25 +297,25 @@ def read_event(body: bytes, signature: str) -> EventNews:
     return event_from(body)
 
 
-@_asks_stripe
+@asks_stripe
 def list_events(*, since: dt.datetime) -> list[EventNews]:
     """Return every event since a moment, oldest first. Stripe keeps them for 30 days."""
-    listed = _client().v1.events.list(params={"created": {"gte": int(since.timestamp())}, "limit": _EVENTS_PER_PAGE})
+    listed = client().v1.events.list(params={"created": {"gte": int(since.timestamp())}, "limit": _EVENTS_PER_PAGE})
     return [stripe_objects.read_event(stripe_objects.plain(event)) for event in listed.auto_paging_iter()][::-1]
 
 
-@_asks_stripe
+@asks_stripe
 def list_balance_entries(*, since: dt.datetime, until: dt.datetime) -> list[BalanceEntry]:
     """Return every movement of money on our account from ``since`` until just before ``until``, oldest first."""
     params: Any = {"created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())}, "limit": _EVENTS_PER_PAGE}
-    listed = _client().v1.balance_transactions.list(params=params)
+    listed = client().v1.balance_transactions.list(params=params)
     return [stripe_objects.read_entry(stripe_objects.plain(line)) for line in listed.auto_paging_iter()][::-1]
 
 
-@_asks_stripe
+@asks_stripe
 def read_balance_cents() -> int:
     """Return what is on our account at Stripe: available and pending."""
-    balance = stripe_objects.plain(_client().v1.balance.retrieve())
+    balance = stripe_objects.plain(client().v1.balance.retrieve())
     kinds = ("available", "pending")
     return sum(int(part["amount"]) for kind in kinds for part in balance.get(kind) or () if part["currency"] == "usd")
 

@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
 from accounts.models import Organization
-from billing.purchases import auto_topups, expiry_mails, fulfilment, inbox, notices, refunds, stripe_api, watch
+from billing.purchases import auto_topups, expiry_mails, fulfilment, inbox, notices, profiles, refunds, stripe_api, watch
 
 # One short attempt: a web request must not wait for a broker that is away, and kombu would try for ever.
 _ONE_ATTEMPT: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0, "socket_connect_timeout": 0.5}
@@ -55,7 +55,15 @@ def catch_up() -> int:
 @shared_task  # type: ignore[untyped-decorator]
 def sweep_purchases() -> int:
     """Ask Stripe about what is unsettled."""
-    return fulfilment.sweep() + refunds.sweep() + auto_topups.sweep() if stripe_api.is_configured() else 0
+    if not stripe_api.is_configured():
+        return 0
+    return fulfilment.sweep() + refunds.sweep() + auto_topups.sweep() + profiles.tell_due()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def tell_stripe(organization_id: int) -> bool:
+    """Tell Stripe of an organization's changed details."""
+    return profiles.tell_stripe(Organization.objects.get(pk=organization_id)) if stripe_api.is_configured() else False
 
 
 @shared_task  # type: ignore[untyped-decorator]

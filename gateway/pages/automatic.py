@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
@@ -34,6 +35,7 @@ _PAUSES = {
     "needs_action": "Your bank wants you to confirm. Buy credit once yourself, or save another card; then save these settings.",
     "runaway": "Three top-ups within ten minutes. Look at your keys and requests, then save these settings to go on.",
     "no_card": "There is no saved card any more. Save one, and it goes on by itself.",
+    "no_place": "Stripe does not know where you are taxed. Complete the billing details, and it goes on by itself.",
     "amount": "The amount cannot be bought any more. Choose another one.",
 }
 
@@ -176,6 +178,7 @@ def _show(
         "alerts": alerts or AlertForm(initial={"thresholds": ", ".join(usd_text(nanos) for nanos in profile.alert_thresholds_nanos)}),
         "pause": _PAUSES.get(profile.auto_paused_for, ""),
         "quote": _quote(profile),
+        "has_tax": settings.STRIPE_AUTOMATIC_TAX,
         "month_cents": auto_topups.month_cents(organization, now=timezone.now()),
         "left_nanos": left,
         "per_day_nanos": pace.per_day_nanos,

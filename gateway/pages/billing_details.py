@@ -35,6 +35,13 @@ class DetailsForm(forms.Form):
         max_length=DETAIL_MAX["address"],
         widget=forms.Textarea({"rows": 3, "autocomplete": "street-address"}),
     )
+    postal_code = forms.CharField(
+        label="Postal code",
+        required=False,
+        max_length=DETAIL_MAX["postal_code"],
+        help_text="Taxes in the US and Canada depend on it.",
+        widget=forms.TextInput({"autocomplete": "postal-code"}),
+    )
     country = forms.RegexField(
         r"^[A-Za-z]{2}$",
         label="Country",
@@ -44,7 +51,10 @@ class DetailsForm(forms.Form):
         widget=forms.TextInput({"autocomplete": "country", "maxlength": 2}),
     )
     tax_id = forms.CharField(
-        label="Tax id", required=False, max_length=DETAIL_MAX["tax_id"], help_text="Such as a VAT number. It is printed, not checked."
+        label="Tax id",
+        required=False,
+        max_length=DETAIL_MAX["tax_id"],
+        help_text="Such as a VAT number. Printed on receipts, and told to Stripe.",
     )
     billing_email = forms.EmailField(
         label="Billing e-mail",

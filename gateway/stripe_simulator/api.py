@@ -192,6 +192,9 @@ def create_intent(account: Account, fields: Object) -> Object:
     customer = text(fields, "customer")
     if customer:
         account.store.get("customer", customer)
+    hooks = fields.get("hooks") or {}
+    if calculation := ((hooks.get("inputs") or {}).get("tax") or {}).get("calculation"):
+        _require_taxed(account.store.get("tax.calculation", calculation), amount)
     intent = objects.make_payment_intent(
         amount,
         customer=customer,
@@ -199,12 +202,20 @@ def create_intent(account: Account, fields: Object) -> Object:
         description=text(fields, "description"),
         receipt_email=text(fields, "receipt_email"),
     )
+    if hooks:
+        intent["hooks"] = hooks
     account.store.put(intent)
     account.tell("payment_intent.created", intent)
     if is_true(fields, "confirm"):
         method = account.find_card(str(fields.get("payment_method")), customer=customer)
         account.pay(intent, method, off_session=is_true(fields, "off_session"))
     return intent
+
+
+def _require_taxed(calculation: Object, amount: int) -> None:
+    # Stripe takes another amount and reports the wrong tax; here it is a fault of the caller.
+    if calculation["amount_total"] != amount:
+        raise ApiError(400, f"The calculation's total is {calculation['amount_total']}, not {amount}.", param="amount")
 
 
 @route("GET", "/v1/payment_intents")

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from gateway.stripe_simulator import api, pages
+from gateway.stripe_simulator import api, pages, taxes  # noqa: F401 -- taxes registers its paths
 from gateway.stripe_simulator.account import API_VERSION, Account
 from gateway.stripe_simulator.faults import Fault, Faults
 from gateway.stripe_simulator.idempotency import Idempotency

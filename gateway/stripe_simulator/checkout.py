@@ -33,6 +33,7 @@ def create(account: Account, fields: Object, *, page_url: str) -> Object:
         if not session["simulated_lines"]:
             raise ApiError(400, "You must pass line_items in payment mode.", param="line_items")
         session["simulated_intent"] = fields.get("payment_intent_data") or {}
+        session["simulated_keeps_address"] = (fields.get("customer_update") or {}).get("address") == "auto"
         session["automatic_tax"]["enabled"] = is_true(fields.get("automatic_tax") or {}, "enabled")
         price(session, coupon=None)
     else:
@@ -111,6 +112,8 @@ def complete(account: Account, session: Object, form: dict[str, str]) -> Object:
         "tax_exempt": "none", "tax_ids": [],
     }  # fmt: skip
     account.store.put(session)
+    if session.get("simulated_keeps_address") and (customer := account.store.find(session["customer"] or "")):
+        account.store.put(customer | {"address": address})
     account.tell("checkout.session.completed", session)
     return session
 

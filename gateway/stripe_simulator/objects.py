@@ -23,6 +23,37 @@ def make_customer(fields: Object) -> Object:
     } | fields  # fmt: skip
 
 
+def make_tax_id(customer: str, *, kind: str, value: str) -> Object:
+    """A tax id of a customer."""
+    return {
+        "id": new_id("txi"), "object": "tax_id", "country": value[:2] if kind == "eu_vat" else kind[:2].upper(), "created": now_s(),
+        "customer": customer, "customer_account": None, "livemode": False,
+        "owner": {"customer": customer, "customer_account": None, "type": "customer"}, "type": kind, "value": value,
+        "verification": {"status": "pending", "verified_address": None, "verified_name": None},
+    }  # fmt: skip
+
+
+def make_tax_calculation(customer: Object, *, amount: int, tax: int, percent: int) -> Object:
+    """What the tax on top of an amount is, where the customer lives."""
+    address = customer["address"]
+    rate = {
+        "country": address["country"], "flat_amount": None, "percentage_decimal": f"{percent}.0", "rate_type": "percentage",
+        "state": address["state"], "tax_type": "sales_tax",
+    }  # fmt: skip
+    return {
+        "id": new_id("taxcalc"), "object": "tax.calculation", "amount_total": amount + tax, "currency": "usd", "customer": customer["id"],
+        "customer_details": {
+            "address": dict(address), "address_source": "billing", "ip_address": None, "tax_ids": [], "taxability_override": "none",
+        },
+        "expires_at": now_s() + 90 * _DAY_S, "livemode": False, "ship_from_details": None, "shipping_cost": None,
+        "tax_amount_exclusive": tax, "tax_amount_inclusive": 0,
+        "tax_breakdown": [
+            {"amount": tax, "inclusive": False, "tax_rate_details": rate, "taxability_reason": "standard_rated", "taxable_amount": amount}
+        ],
+        "tax_date": now_s(),
+    }  # fmt: skip
+
+
 def make_payment_method(number: str, *, customer: str | None, name: str | None, email: str | None) -> Object:
     """A card."""
     return {

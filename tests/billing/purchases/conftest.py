@@ -11,7 +11,8 @@ from accounts.models import Organization, User
 from billing import live
 from billing.books import rebuild
 from billing.models import Notice, PaymentProfile, Purchase
-from billing.purchases import auto_settings, checkout, inbox, profiles, stripe_api
+from billing.purchases import auto_settings, checkout, inbox, profiles
+from billing.purchases.shapes import SavedCard
 from tests.billing import plane
 from tests.factories.people import UserFactory
 from tests.fakes.stripe import FakeStripe, signed
@@ -89,7 +90,7 @@ def topped(stripe, organization, buyer, buy):
         profile = PaymentProfile.objects.get(organization=organization)
         if card != "4242 4242 4242 4242":
             method = stripe.account.save_card(card.replace(" ", ""), customer=profile.stripe_customer)
-            profiles.keep_card(profile=profile, card=stripe_api.SavedCard(method["id"], "visa", card[-4:], "12/2030"))
+            profiles.keep_card(profile=profile, card=SavedCard(method["id"], "visa", card[-4:], "12/2030"))
         chosen = {"enabled": True, "threshold_nanos": 5_000_000_000, "amount_cents": 1_000, "monthly_cap_cents": 3_000}
         auto_settings.change_topup(organization=organization, by=buyer, **(chosen | settings))
         plane.put_key(organization.shard)

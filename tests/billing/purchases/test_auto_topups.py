@@ -10,8 +10,9 @@ from accounts import organizations
 from billing import queries
 from billing.books import outbox, settlement
 from billing.models import Notice, PaymentProfile, Purchase, PurchaseState
-from billing.purchases import auto_settings, auto_topups, inbox, notices, profiles, stripe_api, tasks, watch
+from billing.purchases import auto_settings, auto_topups, inbox, notices, profiles, stripe_api, stripe_customers, tasks, watch
 from billing.purchases.checkout import PurchasesFrozen
+from billing.purchases.shapes import SavedCard
 from tests.billing import plane
 from tests.factories.people import UserFactory
 
@@ -232,7 +233,7 @@ def test_a_bank_that_asks_for_the_owner_pauses_with_a_mail_and_another_card_goes
     assert PaymentProfile.objects.get(pk=profile.pk).auto_paused_for == "needs_action"
 
     method = stripe.account.save_card("5555555555554444", customer=profile.stripe_customer)
-    profiles.keep_card(profile=profile, card=stripe_api.SavedCard(method["id"], "mastercard", "4444", "12/2030"))
+    profiles.keep_card(profile=profile, card=SavedCard(method["id"], "mastercard", "4444", "12/2030"))
     assert auto_topups.top_up(organization).state == "paid"
 
 
@@ -247,14 +248,14 @@ def test_a_card_that_is_gone_pauses_once_and_a_new_one_goes_on(topped, stripe, o
 
     profile.refresh_from_db()
     method = stripe.account.save_card("4242424242424242", customer=profile.stripe_customer)
-    profiles.keep_card(profile=profile, card=stripe_api.SavedCard(method["id"], "visa", "4242", "12/2030"))
+    profiles.keep_card(profile=profile, card=SavedCard(method["id"], "visa", "4242", "12/2030"))
     assert auto_topups.top_up(organization).state == "paid"
 
 
 def test_a_card_that_was_removed_at_stripe_counts_as_a_decline(topped, stripe, organization):
     topped()
     spend(organization, 16 * USD)
-    stripe_api.detach_card(card=PaymentProfile.objects.get().payment_method)
+    stripe_customers.detach_card(card=PaymentProfile.objects.get().payment_method)
 
     assert auto_topups.top_up(organization).state == "declined"
     assert charges(stripe)[0]["amount"] == 2_110

@@ -58,6 +58,10 @@ def _live(fake: FakeStripe) -> dict[str, list[dict[str, Any]]]:
     promotion = post("/promotion_codes", **{"promotion[type]": "coupon", "promotion[coupon]": coupon["id"], "code": "HELLO"})
     saved = {"customer": customer, "payment_method": "pm_card_visa", "confirm": "true", "off_session": "true"}
     post("/payment_intents", amount="3000000", currency="usd", **saved)
+    tax_id = post(f"/customers/{customer}/tax_ids", type="eu_vat", value="DE123456789")
+    post(f"/customers/{customer}", **{"address[country]": "US", "address[postal_code]": "94080"})
+    line = {"line_items[0][amount]": "2110", "line_items[0][reference]": "credit"}
+    calculation = post("/tax/calculations", currency="usd", customer=customer, **line)
     payout = post("/payouts", amount="1", currency="usd")
     return {
         "customer": [get(f"/customers/{customer}")],
@@ -75,6 +79,8 @@ def _live(fake: FakeStripe) -> dict[str, list[dict[str, Any]]]:
         "billing_portal.session": [post("/billing_portal/sessions", customer=customer, return_url="http://a")],
         "coupon": [coupon],
         "promotion_code": [promotion],
+        "tax_id": [tax_id],
+        "tax.calculation": [calculation],
     }
 
 
