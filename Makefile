@@ -18,7 +18,7 @@ ANY    := SECRET_KEY=only-for-linting-reads-nothing-and-signs-nothing DATABASE_U
 .PHONY: help run test check fmt bench simulate lock clean books
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMP) ## Start everything: database, money store, web, workers, a small model. Ctrl-C stops it; PORT=, TOLLWAY_DATA=
 	@exec $(BIN)/python -m gateway.local
@@ -53,6 +53,10 @@ fmt: $(STAMP) ## Format code and templates
 
 bench: $(STAMP) ## Measure; writes docs/benchmarks.md
 	@exec $(BIN)/python -m bench
+
+.PHONY: bench-money
+bench-money: $(STAMP) ## Measure settlement and admission alone; writes docs/benchmarks-money.md
+	@exec $(BIN)/python -m bench money --write
 
 .PHONY: faults
 faults: $(STAMP) ## Break everything that money must survive; writes docs/reliability.md

@@ -1,5 +1,5 @@
 """``python -m bench``: measure and write docs/benchmarks.md; ``clients`` compares HTTP clients; ``profile`` shows where the time
-goes; ``translation`` measures only what translating between formats costs.
+goes; ``translation`` measures only what translating between formats costs, ``money`` settlement and admission alone.
 """
 
 import argparse
@@ -13,16 +13,16 @@ from gateway.local.engines import EngineError
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "what", nargs="?", choices=("run", "clients", "profile", "translation"), default="run", help="what to do (default: run)"
-    )
+    kinds = ("run", "clients", "profile", "translation", "money")
+    parser.add_argument("what", nargs="?", choices=kinds, default="run", help="what to do (default: run)")
     parser.add_argument("--quick", action="store_true", help="shorter phases, about 40 s; rough figures, not written to docs/")
     parser.add_argument("--unpinned", action="store_true", help="let all processes share all cores")
     parser.add_argument("--seconds", type=float, default=10.0, help="profile: for how long (default: 10)")
+    parser.add_argument("--rounds", type=int, default=7, help="money: how often each is measured (default: 7)")
     parser.add_argument("--streams", action="store_true", help="profile: streams instead of whole answers")
     parser.add_argument("--python", default=sys.executable, help="clients: the interpreter that has the clients to compare")
     parser.add_argument(
-        "--write", action="store_true", help="write docs/benchmarks.md after a --quick run, or the part of it about translation"
+        "--write", action="store_true", help="write docs/ after a --quick run, or the part about translation, or the page about money"
     )
     return parser
 
@@ -42,6 +42,10 @@ def main() -> int:
             profile(seconds=options.seconds, streams=options.streams, pinned=not options.unpinned, console=Console(width=200))
         elif options.what == "translation":
             _translate(options, console)
+        elif options.what == "money":
+            from bench.money import measure  # noqa: PLC0415
+
+            return 0 if measure(rounds=options.rounds, writes=options.write, console=Console(width=160)) else 1
         else:
             return _run(options, console)
     except (BenchFailed, EngineError) as error:

@@ -35,3 +35,9 @@ def close_keys(shard: int, org_id: int, scope_ids: tuple[int, ...]) -> tuple[str
     """Return KEYS of settle and reap: as ``hold_keys`` with the stream before the scopes."""
     head = hold_keys(shard, org_id, scope_ids)
     return (*head[:4], shard_keys(shard).stream, *head[4:])
+
+
+def claim_keys(shard: int, org_id: int, key_id: int, name: str) -> tuple[str, str, str]:
+    """Return KEYS of claim: epoch, holds, and the claim of an API key's ``name`` (a digest)."""
+    k = shard_keys(shard)
+    return (k.epoch, f"{k.holds}{org_id}", f"{{s{shard:03d}}}:i:{key_id}:{name}")

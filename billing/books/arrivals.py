@@ -1,7 +1,7 @@
 """Read a stream entry into a usage event, or say why it cannot be booked."""
 
 import datetime as dt
-import uuid
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,7 +33,6 @@ class Arrival(NamedTuple):
 
 
 _decoder = msgspec.json.Decoder(UsageEvent)
-_UUID_VERSION = 7
 _MS_PER_DAY = 86_400_000
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 
@@ -47,13 +46,13 @@ def read(entry: StreamEntry, *, today: dt.date) -> Arrival:
         # The money store charged by the entry's fields; a row that says something else would leave the two apart.
         msg = f"the entry charged {named}, the event inside says {inside}"
         raise BadEvent(msg)
-    if usage.event_id.version != _UUID_VERSION:
+    if entry.event_hex[12] != "7" or entry.event_hex[16] not in "89ab":
         msg = f"event id {usage.event_id} is not a UUIDv7"
         raise BadEvent(msg)
     created_ms = int(entry.event_hex[:12], 16)
-    day = _day_of(usage.event_id, created_ms // _MS_PER_DAY)
-    if not today - dt.timedelta(days=DAYS_BACK) <= day <= today + dt.timedelta(days=DAYS_AHEAD):
-        msg = f"event id {usage.event_id} is of {day}, too far from {today}"
+    day, is_near = _day_of(created_ms // _MS_PER_DAY, today)
+    if day is None or not is_near:
+        msg = f"event id {usage.event_id} is of {day}, too far from {today}" if day else f"event id {usage.event_id} has no calendar day"
         raise BadEvent(msg)
     if usage.amount_nanos < 0 or usage.cost_nanos < 0:
         msg = f"amount {usage.amount_nanos} n$, cost {usage.cost_nanos} n$: neither may be negative"
@@ -85,9 +84,11 @@ def _without_zeros(value: Any) -> Any:
     return value
 
 
-def _day_of(event_id: uuid.UUID, days: int) -> dt.date:
+@lru_cache(maxsize=64)
+def _day_of(days: int, today: dt.date) -> tuple[dt.date | None, bool]:
+    """Return the day so many days after the epoch, None for none that a calendar has, and whether the books take events of it."""
     try:
-        return dt.date.fromordinal(_EPOCH_ORDINAL + days)
-    except (OverflowError, ValueError) as error:
-        msg = f"event id {event_id} has no calendar day"
-        raise BadEvent(msg) from error
+        day = dt.date.fromordinal(_EPOCH_ORDINAL + days)
+    except (OverflowError, ValueError):
+        return None, False
+    return day, -DAYS_BACK <= (day - today).days <= DAYS_AHEAD

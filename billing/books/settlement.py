@@ -7,6 +7,7 @@ A call may die at any point: before the commit nothing happened, after it the sa
 import logging
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import psycopg
@@ -23,8 +24,6 @@ from billing.models import UsageBatch
 from billing.signals import usage_booked
 
 BATCH_EVENTS = 2_000
-# The lock makes sure that there is one consumer, so that whatever is pending under this name is ours to take up again.
-CONSUMER = "books"
 # Refusals of the data itself. Anything else (a lost connection, a full disk) is no fault of the events and is raised.
 _REFUSALS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, UnknownOrganization)
 
@@ -43,6 +42,14 @@ class Settled(NamedTuple):
     def plus(self, other: "Settled") -> "Settled":
         """Return the sum, field by field."""
         return Settled(*map(sum, zip(self, other, strict=True)))
+
+
+class _Batch(NamedTuple):
+    """Entries as they were read: those that can be understood, and the others with the reason."""
+
+    entries: Sequence[live.StreamEntry]
+    readable: list[Arrival]
+    unreadable: list[tuple[live.StreamEntry, str]]
 
 
 def settle_due() -> int:
@@ -82,46 +89,58 @@ def settle_shard(*, shard: int, wait_s: float = 0.0) -> Settled:
     """
     total = Settled()
     org_ids: set[int] = set()
-    with hold_shard(shard, wait_s=wait_s):
-        while entries := live.read_batch(shard=shard, consumer=CONSUMER, count=BATCH_EVENTS):
-            settled = _settle_batch(shard, entries)
+    with hold_shard(shard, wait_s=wait_s), ThreadPoolExecutor(1) as ahead:
+        batch = _read_batch(shard)
+        while batch.entries:
+            # While the books take a full batch, the next one is read: half of the time would be waiting for one store or the other.
+            is_full = len(batch.entries) == BATCH_EVENTS
+            following = ahead.submit(_read_batch, shard, after=batch.entries[-1].stream_id) if is_full else None
+            settled = _settle_batch(shard, batch)
             total = total.plus(settled)
-            org_ids.update(entry.org_id for entry in entries)
-            if settled.entries < len(entries):
+            org_ids.update([entry.org_id for entry in batch.entries])
+            if settled.entries < len(batch.entries):
                 break  # the money store took back fewer than it gave: somebody else works on it, the next call sees what is left
+            batch = following.result() if following else _read_batch(shard)
     if org_ids:
         _announce(org_ids)
     return total
 
 
-def _settle_batch(shard: int, entries: Sequence[live.StreamEntry]) -> Settled:
+def _read_batch(shard: int, *, after: str = "") -> _Batch:
+    """Read and decode. Touches no database: it runs beside the transaction of the batch before."""
     today = timezone.now().date()
-    readable: list[Arrival] = []
-    acks: list[live.Ack] = []
+    entries = live.read_batch(shard=shard, after=after, count=BATCH_EVENTS)
+    batch = _Batch(entries, [], [])
     for entry in entries:
         try:
-            readable.append(arrivals.read(entry, today=today))
+            batch.readable.append(arrivals.read(entry, today=today))
         except BadEvent as error:
-            acks.append(_bury(shard, entry, str(error)))
-    partitions.ensure(arrival.day for arrival in readable)
+            batch.unreadable.append((entry, str(error)))
+    return batch
+
+
+def _settle_batch(shard: int, batch: _Batch) -> Settled:
+    readable = batch.readable
+    acks = [_bury(shard, entry, reason) for entry, reason in batch.unreadable]
+    partitions.ensure({arrival.day for arrival in readable})
     dead = len(acks)
-    by_stream_id = {entry.stream_id: entry for entry in entries}
+    by_stream_id = {entry.stream_id: entry for entry in batch.entries}
     settled = Settled()
     waiting = [readable] if readable else []
     while waiting:
-        batch = waiting.pop()
+        part = waiting.pop()
         try:
-            booked, settled_batch = _book(shard, batch)
+            booked, settled_part = _book(shard, part)
         except _REFUSALS as error:
-            if len(batch) > 1:
+            if len(part) > 1:
                 # Halve until the refused event is alone; its neighbours are booked.
-                waiting += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
+                waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
                 continue
-            acks.append(_bury(shard, by_stream_id[batch[0].stream_id], f"{type(error).__name__}: {error}"))
+            acks.append(_bury(shard, by_stream_id[part[0].stream_id], f"{type(error).__name__}: {error}"))
             dead += 1
             continue
         acks += booked
-        settled = settled.plus(settled_batch)
+        settled = settled.plus(settled_part)
     acknowledged = live.acknowledge(shard=shard, acks=acks)
     return settled._replace(entries=acknowledged, dead_lettered=dead)
 

@@ -24,6 +24,7 @@ from billing.types import UsageEvent
 _FIELDS = tuple(name for name in UsageEvent.__struct_fields__ if name not in {"event_id", "meters", "attempts"})
 _COLUMNS = ("event_id", "day", "part", "src", "batch_id", "created_at", "meters", "attempts", *_FIELDS)
 _TABS = len(_COLUMNS) - 1
+_LINE = "\t".join(["%s"] * len(_COLUMNS)) + "\n"
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _names = sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
 _STAGE = "CREATE TEMPORARY TABLE IF NOT EXISTS billing_usage_staging (LIKE billing_usageevent INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
@@ -176,10 +177,10 @@ def _line(row: UsageRow, batch_id: int) -> str:
         event.event_id.hex, day, part, src, batch_id, _timestamp(created_ms),
         encode(event.meters).decode(), encode(event.attempts).decode(), *_fields_of(event),
     )  # fmt: skip
-    line = "\t".join(map(str, values))
-    if line.count("\t") != _TABS or "\\" in line or "\n" in line or "\r" in line:
-        line = "\t".join([str(value).translate(_ESCAPES) for value in values])
-    return line + "\n"
+    line = _LINE % values
+    if line.count("\t") != _TABS or "\\" in line or line.count("\n") != 1 or "\r" in line:
+        line = _LINE % tuple([str(value).translate(_ESCAPES) for value in values])
+    return line
 
 
 def _timestamp(created_ms: int) -> str:

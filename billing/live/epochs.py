@@ -10,7 +10,6 @@ from billing.authorizer.scripts import BEGIN_EPOCH, CLOSE_EPOCH
 from billing.live.balances import BalanceSeed
 from billing.live.key_scopes import KeySeed, rules_of
 from billing.live.store import asks_store, run, store
-from billing.live.stream import make_group
 
 _DELETES_PER_CALL = 1_000
 
@@ -70,7 +69,6 @@ def begin_epoch(*, shard: int, balances: Iterable[BalanceSeed], key_scopes: Iter
         pipe.hset(f"{keys.scope}{key.scope.key_id}", mapping=_scope_fields(key, now))
         pipe.sadd(keys.known, f"k:{key.scope.key_id}")
     pipe.execute()
-    make_group(shard)
     epoch = run(BEGIN_EPOCH, [keys.epoch], [server_run])
     if epoch == b"RESTARTED":
         msg = f"the money store restarted while shard {shard} was rebuilt"

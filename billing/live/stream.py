@@ -4,14 +4,12 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import redis
 from django.conf import settings
 
 from billing.authorizer.keys import shard_keys
 from billing.authorizer.scripts import ACKNOWLEDGE, ACKNOWLEDGE_PLAIN
 from billing.live.store import asks_store, run, store
 
-_GROUP = "books"
 _ACKS_PER_CALL = 500
 _MS_PER_S = 1000
 # How far a single event is looked for. A request enters the stream when it ends, so its entry is younger than its id by the time it ran.
@@ -55,34 +53,15 @@ class StreamLag(NamedTuple):
 
 
 @asks_store
-def read_batch(*, shard: int, consumer: str, count: int = 2000) -> list[StreamEntry]:
-    """Return entries to book, oldest first: those read before and never acknowledged, by whomever; if there are none, new ones.
+def read_batch(*, shard: int, after: str = "", count: int = 2000) -> list[StreamEntry]:
+    """Return the oldest entries that are not acknowledged, to be booked, or the oldest behind one of them (``after``, a stream id).
 
-    Hold the shard's lock: entries of another consumer are taken over at once.
+    Hold the shard's lock: it makes sure that nobody else books them.
+
+    A plain reading and no consumer group: the store would write down each delivery and each acknowledgement, which tripled its work.
     """
-    stream = shard_keys(shard).stream
-    try:
-        rows = _read(stream, consumer, count)
-    except redis.ResponseError as error:
-        if not str(error).startswith("NOGROUP"):
-            raise
-        make_group(shard)
-        rows = _read(stream, consumer, count)
-    return [_entry(stream_id, fields) for stream_id, fields in rows if fields]
-
-
-def _read(stream: str, consumer: str, count: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    start: bytes | str = "0-0"
-    while True:
-        start, pending, *_ = store().xautoclaim(stream, _GROUP, consumer, min_idle_time=0, start_id=start, count=count)
-        if pending:
-            return list(pending)
-        if start == b"0-0":
-            break
-    fresh: Any = store().xreadgroup(_GROUP, consumer, {stream: ">"}, count=count)
-    if not fresh:
-        return []
-    return list(next(iter(fresh.values()))[0] if isinstance(fresh, dict) else fresh[0][1])
+    rows: Any = store().xrange(shard_keys(shard).stream, min=f"({after}" if after else "-", count=count)
+    return [_entry(stream_id, fields) for stream_id, fields in rows]
 
 
 @asks_store
@@ -112,15 +91,6 @@ def _entry(stream_id: bytes, fields: dict[bytes, bytes]) -> StreamEntry:
         key_id=int(fields[b"key"]),
         amount_nanos=int(fields[b"amt"]),
     )
-
-
-def make_group(shard: int) -> None:
-    """Make the books' consumer group of a shard unless it exists; it begins with the stream's first entry."""
-    try:
-        store().xgroup_create(shard_keys(shard).stream, _GROUP, id="0", mkstream=True)
-    except redis.ResponseError as error:
-        if not str(error).startswith("BUSYGROUP"):
-            raise
 
 
 @asks_store

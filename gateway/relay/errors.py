@@ -8,6 +8,7 @@ ApiError
 ├── NotFound              404  path, model, generation
 ├── MethodNotAllowed      405
 ├── BodyTimeout           408
+├── Repeated              409  the Idempotency-Key is in use, or stands for something else
 ├── BodyTooLarge          413
 ├── NoEndpoint            404 or 503  with ``availability`` (code, retryable, excluded_by)
 ├── ProviderFailed        502, 503, 429, 4xx  the upstream's reason, labelled with its provider
@@ -132,6 +133,13 @@ class BodyTimeout(ApiError):
     status = 408
     error_type = "timeout"
     retryable = True
+
+
+class Repeated(ApiError):
+    """The request's Idempotency-Key stands for another request, or for one that cannot be answered again; nothing was charged now."""
+
+    status = 409
+    error_type = "idempotency_conflict"
 
 
 class BodyTooLarge(ApiError):

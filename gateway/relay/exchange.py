@@ -24,8 +24,14 @@ SSE: tuple[bytes, bytes] = (b"content-type", b"text/event-stream; charset=utf-8"
 _PRIVATE: tuple[bytes, bytes] = (b"cache-control", b"private, no-store")
 _UNBUFFERED: tuple[bytes, bytes] = (b"x-accel-buffering", b"no")
 _ANY_ORIGIN: tuple[bytes, bytes] = (b"access-control-allow-origin", b"*")
-_EXPOSED: tuple[bytes, bytes] = (b"access-control-expose-headers", b"x-generation-id, x-request-id, retry-after, x-tollway-simulated")
+_EXPOSED: tuple[bytes, bytes] = (
+    b"access-control-expose-headers",
+    b"x-generation-id, x-request-id, retry-after, x-tollway-simulated, idempotent-replayed",
+)
 _CORS = (_ANY_ORIGIN, _EXPOSED)
+_OK = 200
+# Of an answer that its client may ask for again, no more than this is kept.
+KEPT_MAX_BYTES = 1024 * 1024
 
 
 class Direct(Protocol):
@@ -73,6 +79,29 @@ class _GoOn:
         return (yield from self._receiving)
 
 
+class Kept:
+    """A copy of an answer for whoever repeats its request. ``is_whole`` when it came to its end within ``KEPT_MAX_BYTES``."""
+
+    __slots__ = ("content_type", "is_whole", "pieces", "size")
+
+    def __init__(self) -> None:
+        self.content_type = b""
+        self.is_whole = False
+        self.pieces: list[bytes] = []
+        self.size = 0
+
+    def add(self, data: bytes, content_type: tuple[bytes, bytes]) -> None:
+        """Keep a piece while all of them fit."""
+        self.content_type = content_type[1]
+        self.size += len(data)
+        if self.size <= KEPT_MAX_BYTES:
+            self.pieces.append(data)
+
+    def end(self) -> None:
+        """The answer is complete."""
+        self.is_whole = self.size <= KEPT_MAX_BYTES
+
+
 class Exchange:
     """A request being answered. ``silent_since`` is the monotonic second of the latest byte sent, for keep-alive comments.
 
@@ -92,6 +121,7 @@ class Exchange:
         "generation_id",
         "headers",
         "keepalive",
+        "kept",
         "method",
         "path",
         "query_string",
@@ -117,6 +147,7 @@ class Exchange:
         self.content_type = SSE  # of a stream
         self.generation_id = ""
         self.keepalive = KEEPALIVE
+        self.kept: Kept | None = None
         self.started = False
         self.writing = False
         self.silent_since = time.monotonic()
@@ -211,6 +242,9 @@ class Exchange:
     async def respond(self, status: int, body: bytes, *headers: tuple[bytes, bytes], content_type: tuple[bytes, bytes] = JSON) -> None:
         """Send a whole answer."""
         self.started = True
+        if self.kept is not None and status == _OK:
+            self.kept.add(body, content_type)
+            self.kept.end()
         pairs = [content_type, (b"content-length", b"%d" % len(body)), _PRIVATE, *self._cors(), *self.extra_headers, *headers]
         await self._send_whole(status, pairs, body)
 
@@ -235,6 +269,8 @@ class Exchange:
     async def write(self, data: bytes) -> None:
         """Send a piece of a stream; starts the answer if it has not begun. Waits while the client reads slowly."""
         self.writing = True
+        if self.kept is not None:
+            self.kept.add(data, self.content_type)
         try:
             if self.started:
                 if self._direct is not None and self._direct.write_piece(data):
@@ -259,4 +295,6 @@ class Exchange:
 
     async def finish(self) -> None:
         """End a stream."""
+        if self.kept is not None:
+            self.kept.end()
         await self._send({"type": "http.response.body", "body": b""})

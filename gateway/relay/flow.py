@@ -26,6 +26,7 @@ from gateway.relay.metadata import HEADERS as METADATA_HEADERS
 from gateway.relay.planning import plan_names, plan_route
 from gateway.relay.policies import apply_policies
 from gateway.relay.presets import apply_preset, preset_in, preset_named
+from gateway.relay.repeats import IDEMPOTENCY_KEY, Repeat, Repeats
 from gateway.relay.routing import Route, read_preferences
 from gateway.relay.settlement import Settler
 from gateway.relay.sounds import SoundRelay
@@ -50,6 +51,7 @@ class ChatFlow:
         sounds: SoundRelay,
         health: EndpointHealth,
         stickiness: Stickiness,
+        repeats: Repeats,
     ) -> None:
         self._keys = keys
         self._rules = rules
@@ -60,6 +62,7 @@ class ChatFlow:
         self._sounds = sounds
         self._health = health
         self._stickiness = stickiness
+        self._repeats = repeats
         self._rng = random.Random()  # noqa: S311 -- load balancing, not secrecy
 
     async def serve(self, exchange: Exchange, view: CatalogView, dialect: ClientDialect) -> None:
@@ -70,7 +73,29 @@ class ChatFlow:
         if isinstance(dialect, FormClient) and (form := exchange.header(b"content-type")).lower().startswith("multipart/form-data"):
             dialect = dialect.of_form(form)
         body = await exchange.read_body()
-        event_id = new_event_id()
+        repeat: Repeat | None = None
+        if IDEMPOTENCY_KEY in exchange.headers:
+            repeat = await self._repeats.begin(exchange, caller, body)
+            if repeat is None:
+                return  # answered once more, and not charged again
+        try:
+            await self._serve_once(exchange, view, dialect, body, caller=caller, repeat=repeat, started_ns=started_ns)
+        finally:
+            if repeat is not None:
+                self._repeats.end(repeat, exchange)
+
+    async def _serve_once(
+        self,
+        exchange: Exchange,
+        view: CatalogView,
+        dialect: ClientDialect,
+        body: bytes,
+        *,
+        caller: Caller,
+        repeat: Repeat | None,
+        started_ns: int,
+    ) -> None:
+        event_id = new_event_id() if repeat is None else repeat.claim.event_id
         exchange.generation_id = f"gen-{event_id.hex}"
         exchange.extra_headers.append((b"x-generation-id", exchange.generation_id.encode()))
         request = await self.read(caller, dialect, body)
@@ -90,6 +115,8 @@ class ChatFlow:
             started_ns=started_ns,
             id=exchange.generation_id,
         )
+        if repeat is not None:
+            repeat.generation = generation
         await self._cashier.reserve(generation)
         await self._answer(generation, exchange)
 

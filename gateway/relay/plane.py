@@ -10,6 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from accounts.lookup import KeyLookup
 from accounts.rule_lookup import RuleLookup
+from billing.authorizer.claims import Claims
 from billing.authorizer.connection import MoneyConnection
 from billing.authorizer.holds import Holds
 from billing.authorizer.loader import ScopeLoader
@@ -27,6 +28,7 @@ from gateway.relay.dry_run import DryRuns
 from gateway.relay.flow import ChatFlow
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
+from gateway.relay.repeats import Repeats
 from gateway.relay.settlement import Settler
 from gateway.relay.sounds import SoundRelay
 from gateway.relay.statistics import Statistics
@@ -82,6 +84,7 @@ class DataPlane:
         self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
         sounds = SoundRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
         stickiness = Stickiness()
+        self._repeats = Repeats(Claims(self._connection), settler, config.broker_redis_url)
         self._sharing = StickySharing(config.broker_redis_url, stickiness)
         flow = ChatFlow(
             keys=self._keys,
@@ -93,6 +96,7 @@ class DataPlane:
             sounds=sounds,
             health=health,
             stickiness=stickiness,
+            repeats=self._repeats,
         )
         dry_runs = DryRuns(flow=flow, holds=self._holds, health=health, stickiness=stickiness, config=config)
         self.app = RelayApp(config, flow, dry_runs, self._bulletins.measure)
@@ -117,6 +121,7 @@ class DataPlane:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._repeats.close()
         await self._holds.close()
         await self._keys.close()
         await self._rules.close()

@@ -89,8 +89,8 @@ def _forget_the_rollup() -> list[Patch]:
 def _lose_an_event_of_each_batch() -> list[Patch]:
     read_batch = live.read_batch
 
-    def careless(*, shard: int, consumer: str, count: int = 2000) -> list[live.StreamEntry]:
-        entries = read_batch(shard=shard, consumer=consumer, count=count)
+    def careless(*, shard: int, **where: Any) -> list[live.StreamEntry]:
+        entries = read_batch(shard=shard, **where)
         if len(entries) > 1:
             live.stream.acknowledge(shard=shard, acks=[live.Ack(entries[-1].stream_id, entries[-1].org_id, 0, entries[-1].amount_nanos)])
             return entries[:-1]

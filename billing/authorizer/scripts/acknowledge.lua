@@ -5,7 +5,8 @@ local done = 0
 for i = 1, #ARGV / 3 do
   local id, amount, refund = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
   local balance = KEYS[2 * i]
-  if redis.call('XACK', KEYS[1], 'books', id) == 1 then
+  local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
+  if entry then
     if redis.call('HEXISTS', balance, 'seq') == 1 then
       add(balance, 'unposted', neg(amount))
       if refund ~= '0' then add(balance, 'avail', refund) end
@@ -13,8 +14,7 @@ for i = 1, #ARGV / 3 do
     local scope = refund ~= '0' and read_scope(KEYS[2 * i + 1], server_ms())
     if scope then
       -- An entry's first field is the event's id.
-      local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
-      if entry and count(scope, entry[2][2], neg(refund)) and scope.limit ~= '' then add(scope.key, 'free', refund) end
+      if count(scope, entry[2][2], neg(refund)) and scope.limit ~= '' then add(scope.key, 'free', refund) end
     end
     redis.call('XDEL', KEYS[1], id)
     done = done + 1

@@ -2,16 +2,13 @@
 -- KEYS: stream, then the balance of each organization
 -- ARGV: for each organization: number of entries, their sum, then stream id and amount of each
 -- Reply: how many were acknowledged by this call. Works in a closed epoch too: a rebuild drains the stream first.
-local at, total, gone = 1, 0, {}
+local at, total = 1, 0
 for i = 2, #KEYS do
   local count, sum = tonumber(ARGV[at]), ARGV[at + 1]
   at = at + 2
   local fresh = {}
   for j = at, at + 2 * count - 1, 2 do
-    if redis.call('XACK', KEYS[1], 'books', ARGV[j]) == 1 then
-      fresh[#fresh + 1] = ARGV[j + 1]
-      gone[#gone + 1] = ARGV[j]
-    end
+    if redis.call('XDEL', KEYS[1], ARGV[j]) == 1 then fresh[#fresh + 1] = ARGV[j + 1] end
   end
   at = at + 2 * count
   total = total + #fresh
@@ -24,5 +21,4 @@ for i = 2, #KEYS do
   end
   journal = {}
 end
-if #gone > 0 then redis.call('XDEL', KEYS[1], unpack(gone)) end
 return total

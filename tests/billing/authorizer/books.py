@@ -35,7 +35,7 @@ class Books:
 
     def settle(self, *, shard: int = SHARD, count: int = 2_000, acknowledged: int | None = None) -> int:
         """Book a batch and acknowledge it (or only its first few). Returns its size."""
-        entries = live.read_batch(shard=shard, consumer="books", count=count)
+        entries = live.read_batch(shard=shard, count=count)
         acks = [self._book(entry) for entry in entries]
         live.acknowledge(shard=shard, acks=acks[:acknowledged])
         return len(entries)

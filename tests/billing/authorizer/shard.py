@@ -153,7 +153,7 @@ class Shard:
         return found
 
     def entries(self) -> list[live.StreamEntry]:
-        return live.read_batch(shard=self.number, consumer="test")
+        return live.read_batch(shard=self.number)
 
     def move_periods_back(self, days: int, key: int = KEY) -> None:
         """Make the key's counters stand where they stood ``days`` ago, as if nobody had called since."""

@@ -150,13 +150,13 @@ class Histories(RuleBasedStateMachine):
     @rule(count=st.integers(1, 20), crash=st.sampled_from(["none", "before commit", "after commit", "half acknowledged"]))
     def consume(self, count: int, crash: str) -> None:
         if crash == "before commit":
-            live.read_batch(shard=SHARD, consumer="crashes", count=count)
+            live.read_batch(shard=SHARD, count=count)
             return
         acknowledged = {"none": None, "after commit": 0, "half acknowledged": count // 2}[crash]
         self.book(count, acknowledged)
 
     def book(self, count: int, acknowledged: int | None) -> int:
-        entries = live.read_batch(shard=SHARD, consumer="books", count=count)
+        entries = live.read_batch(shard=SHARD, count=count)
         acks = [self.books._book(entry) for entry in entries]
         for ack in acks[:acknowledged]:
             assert live.acknowledge(shard=SHARD, acks=[ack, ack]) == 1

@@ -293,7 +293,7 @@ def test_acknowledging_again_what_was_half_acknowledged_counts_the_rest_once(mak
     for amount_nanos in (1, 2, 4):
         plane.spend(organization, amount_nanos)
         plane.spend(other, 8 * amount_nanos)
-    entries = live.read_batch(shard=7, consumer="books")
+    entries = live.read_batch(shard=7)
     acks = [live.Ack(one.stream_id, one.org_id, one.key_id, one.amount_nanos) for one in entries]
 
     assert live.acknowledge(shard=7, acks=acks[:3]) == 3

@@ -1,0 +1,157 @@
+"""The speed of money alone: events booked a second by one settlement worker, and admissions with every write on disk."""
+
+import datetime as dt
+import json
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import machine
+from bench.machine import ROOT
+from bench.money_jobs import ORGANIZATIONS, SHARDS
+from bench.servers import BenchFailed
+from gateway.local.engines import Engines
+from gateway.local.valkey import MONEY, Valkey
+
+_SETTLED_PER_S, _ADMITTED_PER_S, _ADMITTED_P50_US = 20_000, 5_000, 700
+_EVENTS, _SECONDS = 40_000, 4.0
+# Gateway processes, and requests that each has in flight.
+_PROCESSES, _TASKS = 2, 2
+_TITLES = ("what", "goal", "median", "best", "rounds", "met")
+_PAGE = ROOT / "docs" / "benchmarks-money.md"
+
+
+def measure(*, rounds: int, writes: bool, console: Console) -> bool:
+    """Measure, print a table, and return whether the goals were met: the median of all rounds counts. Raises: BenchFailed."""
+    with tempfile.TemporaryDirectory(prefix="tollway-bench-") as folder:
+        root = Path(folder)
+        root.chmod(0o755)  # PostgreSQL of a root user runs as another one, who has to walk down to its data
+        engines = Engines(root)
+        engines.money = engines._servers["money"] = Valkey(root / "money", options={**MONEY, "appendfsync": "always"})  # noqa: SLF001
+        urls = engines.start()
+        environment = {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": folder,
+            "DJANGO_SETTINGS_MODULE": "gateway.settings",
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "DATABASE_URL": urls.database_url,
+            "REDIS_URL": urls.redis_url,
+            "BROKER_REDIS_URL": urls.broker_redis_url,
+            "TOLLWAY_DATA": folder,
+            "LOG_LEVEL": "WARNING",
+        }
+        try:
+            with console.status("preparing"):
+                _run([sys.executable, "manage.py", "migrate", "--no-input"], environment)
+                callers = _job(environment, [], "seed")
+            with console.status(f"settling {_EVENTS:,} events, {rounds} rounds"):
+                settled = [_job(environment, callers, "settle", _EVENTS) for _ in range(rounds + 1)][1:]
+            with console.status(f"admitting for {_SECONDS:.0f} s, {rounds} rounds"):
+                admitted = [_admit(environment, callers) for _ in range(rounds)]
+                _job(environment, callers, "settle", 1)
+            _run([sys.executable, "manage.py", "verify_ledger", "--all"], environment)
+        finally:
+            engines.stop()
+    rows = judge(settled, admitted)
+    table = Table(title=f"Money alone, {machine.describe()}")
+    for title in _TITLES:
+        table.add_column(title)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print(
+        f"CPU per event of the settlement worker: {statistics.median(one['cpu_us'] for one in settled):.1f} µs. The books balance."
+    )
+    if writes:
+        _PAGE.write_text(_write_page(rows))
+        console.print(f"wrote {_PAGE.relative_to(ROOT)}")
+    return all(row[-1] == "yes" for row in rows)
+
+
+def _admit(environment: dict[str, str], callers: Any) -> dict[str, float]:
+    started = [_start(environment, callers[number::_PROCESSES], "admit", _SECONDS, _TASKS) for number in range(_PROCESSES)]
+    told = [_end(child) for child in started]
+    return {
+        "per_s": sum(one["per_s"] for one in told),
+        "p50_us": max(one["p50_us"] for one in told),
+        "p99_us": max(one["p99_us"] for one in told),
+    }
+
+
+def _start(environment: dict[str, str], callers: Any, *words: object) -> subprocess.Popen[str]:
+    child = subprocess.Popen(  # noqa: S603 -- our own module
+        [sys.executable, "-m", "bench.money_jobs", *map(str, words)],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin is not None  # noqa: S101 -- a pipe was asked for
+    child.stdin.write(json.dumps(callers))
+    child.stdin.close()
+    child.stdin = None
+    return child
+
+
+def _end(child: subprocess.Popen[str]) -> Any:
+    said, complained = child.communicate()
+    if child.returncode:
+        raise BenchFailed(f"A job of the money benchmark failed:\n{complained[-2000:]}")
+    return json.loads(said.strip().splitlines()[-1])
+
+
+def _job(environment: dict[str, str], callers: Any, *words: object) -> Any:
+    return _end(_start(environment, callers, *words))
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(  # noqa: S603 -- our own commands
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchFailed(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def judge(settled: list[dict[str, float]], admitted: list[dict[str, float]]) -> list[tuple[str, ...]]:
+    """Return a line per goal: what, goal, median, best, every round, and whether the median meets it."""
+    goals = (
+        ("events booked/s by one settlement worker", [one["per_s"] for one in settled], _SETTLED_PER_S, True),
+        ("admissions/s, appendfsync always", [one["per_s"] for one in admitted], _ADMITTED_PER_S, True),
+        ("admission p50 at that rate, µs", [one["p50_us"] for one in admitted], _ADMITTED_P50_US, False),
+    )
+    rows = []
+    for what, figures, goal, is_floor in goals:
+        median, best = statistics.median(figures), max(figures) if is_floor else min(figures)
+        is_met = median >= goal if is_floor else median <= goal
+        every = ", ".join(f"{figure:,.0f}" for figure in figures)
+        rows.append((what, f"{'≥' if is_floor else '≤'} {goal:,}", f"{median:,.0f}", f"{best:,.0f}", every, "yes" if is_met else "no"))
+    return rows
+
+
+def _write_page(rows: list[tuple[str, ...]]) -> str:
+    lines = [
+        "# The speed of money",
+        "",
+        "Written by `make bench-money`: settlement and admission alone, on durable engines of their own. One settlement worker books",
+        f"{_EVENTS:,} waiting events of {ORGANIZATIONS} organizations from {SHARDS} streams: usage rows, transfers, balances and hourly",
+        f"sums in one transaction per batch, then acknowledgement. Admission is hold and settlement in {_PROCESSES} gateway processes with",
+        f"{_TASKS} requests in flight each, while the money store syncs every write to disk. Afterwards all invariants hold.",
+        "",
+        f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC at commit {machine.commit()} on {machine.describe()}.",
+        "",
+        f"| {' | '.join(_TITLES)} |",
+        f"|{'---|' * len(_TITLES)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+    ]
+    return "\n".join(lines)
