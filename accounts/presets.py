@@ -102,6 +102,8 @@ def change(*, preset: RequestPreset, by: Actor, **changes: Unpack[PresetChanges]
     if locked is None:
         raise UnknownPreset
     _check(locked, changes)
+    if changes.get("status") == "archived":
+        changes["is_default"] = False  # so that it is not in force at once when it is brought back
     if changes.get("is_default"):
         RequestPreset.objects.filter(organization=locked.organization, is_default=True).exclude(pk=locked.pk).update(is_default=False)
     if changes.get("status", locked.status) != locked.status:

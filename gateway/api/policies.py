@@ -11,7 +11,6 @@ from accounts import presets, queries
 from accounts.models import RequestPreset
 from accounts.presets import UnknownPreset
 from accounts.request_rules import Policy
-from billing import queries as billing_queries
 from gateway.api import fields
 from gateway.api.preset_shapes import policy_data, policy_version_data
 from gateway.api.presets import find, read_changes, read_limit
@@ -19,14 +18,10 @@ from gateway.api.views import ApiView
 from gateway.dialects.base import InvalidRequest, Json
 from gateway.dialects.chat_completions import parse_json
 from gateway.drf import ManagementKeyOnly, bearer_of, organization_of
-from gateway.relay.errors import BadRequest, Unavailable
-from gateway.relay.policies import check_policy
-from gateway.relay.simulation import simulate
-from gateway.relay_settings import published_view
+from gateway.policy_trials import REQUESTS, REQUESTS_MAX, checked_policy, try_policy
+from gateway.relay.errors import BadRequest
 
 _KIND: Final = RequestPreset.Kind.POLICY
-_REPLAYED: Final = 200
-_REPLAYED_MAX: Final = 1000
 
 
 class PolicyView(ApiView):
@@ -53,7 +48,7 @@ class PolicyList(PolicyView):
             kind=_KIND,
             slug=fields.read_text(body, "slug"),
             name=fields.read_text(body, "name") if "name" in body else "",
-            config=check_policy(body.get("provider")),
+            config=checked_policy(body.get("provider")),
             by=bearer_of(request),
         )
         if body.get("is_default") is not None:
@@ -101,17 +96,11 @@ class PolicySimulation(PolicyView):
             version = queries.designated_version(stored)
             policy = Policy(slug=stored.slug, version=version.number, provider=version.config)
         else:
-            policy = Policy(slug="draft", version=0, provider=check_policy(body.get("provider")))
-        count = body.get("requests", _REPLAYED)
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _REPLAYED_MAX:
-            fields.refuse("requests", f"must be a whole number from 1 to {_REPLAYED_MAX}")
-        view = published_view()
-        if view is None:
-            raise Unavailable("The catalog is not loaded yet.", retry_after_s=1)
-        rules = presets.rules_of(organization)
-        before = rules.policies.get(rules.default_policy)
-        events = billing_queries.latest_requests(organization, limit=count)
-        return Response({"data": msgspec.to_builtins(simulate(view.of(organization.pk), events, policy, before=before))})
+            policy = Policy(slug="draft", version=0, provider=checked_policy(body.get("provider")))
+        count = body.get("requests", REQUESTS)
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= REQUESTS_MAX:
+            fields.refuse("requests", f"must be a whole number from 1 to {REQUESTS_MAX}")
+        return Response({"data": msgspec.to_builtins(try_policy(organization, policy, count=count))})
 
 
 def read_exactly(request: Request) -> Json:

@@ -74,12 +74,15 @@ class LimitRow(NamedTuple):
 @organization_required
 def explain_route(request: OrganizationRequest) -> HttpResponse:
     """Show the form, and after a POST the explanation below it."""
-    form = ExplainForm(request.POST or None, initial={"body": _example()})
+    form = ExplainForm(request.POST or None, initial={"body": _example(request.GET.get("preset", ""))})
     context: dict[str, Any] = {
         "section": "requests",
         "form": form,
-        "policies": account_queries.request_presets(request.organization, "policy"),
-        "presets": account_queries.request_presets(request.organization, "preset"),
+        "rules": [
+            one
+            for kind in ("policy", "preset")
+            for one in account_queries.request_presets(request.organization, kind).filter(status="active")
+        ],
     }
     status = 200
     if request.method == "POST":
@@ -95,8 +98,9 @@ def _is_htmx(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
-def _example() -> str:
-    body = {"model": example_model(), "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 200, "stream": True}
+def _example(preset: str) -> str:
+    body: dict[str, Any] = {"model": example_model(), "messages": [{"role": "user", "content": "Say hello."}]}
+    body |= {"preset": preset[:64]} if preset else {"max_tokens": 200, "stream": True}
     return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
 
 

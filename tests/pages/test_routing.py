@@ -24,7 +24,7 @@ def test_the_form_begins_with_a_request_that_works(owner: User, organization: Or
 
     assert answer.status_code == 200
     assert "&quot;model&quot;: &quot;acme/swift&quot;" in answer.content.decode()
-    assert "No policies or presets yet." in answer.content.decode()
+    assert "No policies or presets are on." in answer.content.decode()
 
 
 def test_an_explanation_has_the_order_the_hold_and_the_balance(owner: User, organization: Organization, as_person: AsPerson) -> None:
