@@ -126,8 +126,8 @@ class GeminiEmbeddings(EmbeddingDialect):
         options: Json = {"model": f"models/{model}"}
         if "dimensions" in request.body:
             options["outputDimensionality"] = request.body["dimensions"]
-        if kind := request.body.get("input_type"):
-            options["taskType"] = _TASKS.get(kind, kind.upper())
+        if task := gemini_task(request.body):
+            options["taskType"] = task
         given = request.body["input"]
         texts = [given] if isinstance(given, str) else given
         requests = [{**options, "content": {"parts": [{"text": text_of_input(one, place)}]}} for place, one in enumerate(texts)]
@@ -145,6 +145,12 @@ class GeminiEmbeddings(EmbeddingDialect):
         report = parsed.usage
         usage = usage_from_gemini(report) if report is not None and count(report.get("promptTokenCount")) else None
         return embeddings_answer(vectors, usage)
+
+
+def gemini_task(body: Json) -> str:
+    """Return Google's word for the ``input_type`` that was asked for, '' for none."""
+    kind = body.get("input_type")
+    return _TASKS.get(kind, kind.upper()) if kind else ""
 
 
 def text_of_input(one: Any, place: int) -> str:

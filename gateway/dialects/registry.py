@@ -20,6 +20,7 @@ from gateway.dialects.responses import ResponsesDialect
 from gateway.dialects.speech import DeepgramSpeech, ElevenLabsSpeech, GeminiSpeech, OpenAiSpeech
 from gateway.dialects.transcriptions import ChatTranscriptions, DeepgramTranscriptions, ElevenLabsTranscriptions, OpenAiTranscriptions
 from gateway.dialects.vertex import make_vertex_dialects
+from gateway.dialects.vertex_embeddings import VertexEmbeddings
 from gateway.providers.table import quirks_for
 
 _VERTEX = make_vertex_dialects()
@@ -37,6 +38,7 @@ _DIALECTS: dict[ModelType, dict[str, UpstreamDialect]] = {
     "embedding": {
         "chat_completions": OpenAiEmbeddings(),
         "gemini": GeminiEmbeddings(),
+        "vertex": VertexEmbeddings(),
         "cohere": CohereEmbeddings(),
         "voyage": VoyageEmbeddings(),
         "jina": JinaEmbeddings(),

@@ -22,6 +22,8 @@ _BEARER_HEADERS: dict[str, tuple[str, str]] = {
     # Google takes the key in the query too, where it would end up in logs.
     "query-key": ("x-goog-api-key", ""),
 }
+# Kinds that take a JSON object, an account to get tokens for, in the place of what they show otherwise.
+_ACCOUNTS = frozenset({"oauth2", "api-key"})
 
 
 class Signer(Protocol):
@@ -61,4 +63,5 @@ def needs_signer(provider: ProviderSpec, secret: str) -> bool:
     """Whether ``secret`` is no token to be shown but something to sign with or to get tokens for."""
     if provider.auth == "sigv4":
         return ":" in secret  # ACCESS_KEY_ID:SECRET[:SESSION_TOKEN]; a Bedrock API key has none
-    return provider.auth == "oauth2" and secret.startswith("{")  # a service account; anything else is a token
+    # A service account of Google's, an application of Microsoft's; anything else is a token or a key.
+    return provider.auth in _ACCOUNTS and secret.startswith("{")

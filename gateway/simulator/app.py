@@ -21,7 +21,14 @@ from gateway.simulator.bedrock_wire import BedrockWire
 from gateway.simulator.cohere_wire import CohereWire
 from gateway.simulator.delivery import ClientGone, Delivery, Receive, Send, Stats
 from gateway.simulator.directives import BadDirective, Counters, Directives, active_directives, find_in_text, parse_directives
-from gateway.simulator.embeddings_wire import CohereEmbeddingsWire, GeminiEmbeddingsWire, OpenAiEmbeddingsWire, VoyageEmbeddingsWire
+from gateway.simulator.embeddings_wire import (
+    CohereEmbeddingsWire,
+    GeminiEmbeddingsWire,
+    OpenAiEmbeddingsWire,
+    VertexEmbeddingsWire,
+    VertexPredictionsWire,
+    VoyageEmbeddingsWire,
+)
 from gateway.simulator.forms import object_of
 from gateway.simulator.gemini_wire import GeminiWire
 from gateway.simulator.images_wire import ImagenWire, ImagesWire
@@ -38,7 +45,7 @@ from gateway.simulator.wire import BadBody, Wire, encode_json
 BODY_MAX_BYTES = 64 * 1024 * 1024
 
 _PATH = re.compile(r"^(?:/p/(?P<slug>[A-Za-z0-9._-]+))?(?P<rest>/.*)$")
-_GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent|batchEmbedContents|predict)$")
+_GEMINI = re.compile(r"/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent|embedContent|batchEmbedContents|predict)$")
 # The credential is last: a key that is rate limited is one of those that a provider has.
 _CONTROL_HEADERS = frozenset({b"x-simulate", b"authorization", b"x-api-key", b"x-goog-api-key"})
 _RAW = re.compile(r"/publishers/(?P<publisher>anthropic|mistralai)/models/(?P<model>[^/]+):(?P<method>rawPredict|streamRawPredict)$")
@@ -51,6 +58,9 @@ _RESPONSES, _AWS = ResponsesWire(_OPENAI), BedrockWire()
 _OPENAI_EMBEDDINGS, _GOOGLE_EMBEDDINGS = OpenAiEmbeddingsWire(_OPENAI), GeminiEmbeddingsWire(_GOOGLE)
 _IMAGES, _IMAGEN = ImagesWire(_OPENAI), ImagenWire(_GOOGLE)
 _GOOGLE_METHODS: dict[str, Wire] = {"batchEmbedContents": _GOOGLE_EMBEDDINGS, "predict": _IMAGEN}
+_VERTEX_EMBEDDINGS = VertexEmbeddingsWire(_GOOGLE)
+_VERTEX_METHODS: dict[str, Wire] = {"embedContent": _VERTEX_EMBEDDINGS, "batchEmbedContents": _VERTEX_EMBEDDINGS, "predict": _IMAGEN}
+_VERTEX_PREDICTIONS = VertexPredictionsWire(_GOOGLE)
 # What a path ends with → the wire format; the first that fits.
 _ENDINGS: tuple[tuple[str, Wire], ...] = (
     ("/chat/completions", _OPENAI),
@@ -199,7 +209,11 @@ def _route(path: str) -> tuple[Wire | None, str, bool]:
     if match := _RAW.search(path):
         return _ANTHROPIC if match["publisher"] == "anthropic" else _OPENAI, match["model"], match["method"] == "streamRawPredict"
     if match := _GEMINI.search(path):
-        return _GOOGLE_METHODS.get(match["method"], _GOOGLE), match["model"], match["method"] == "streamGenerateContent"
+        methods = _VERTEX_METHODS if "/publishers/google/" in path else _GOOGLE_METHODS
+        wire = (
+            _VERTEX_PREDICTIONS if match["method"] == "predict" and "embedding" in match["model"] else methods.get(match["method"], _GOOGLE)
+        )
+        return wire, match["model"], match["method"] == "streamGenerateContent"
     return None, "", False
 
 

@@ -128,6 +128,46 @@ class GeminiEmbeddingsWire(_EmbeddingsWire):
         return body
 
 
+class VertexEmbeddingsWire(GeminiEmbeddingsWire):
+    """POST …/publishers/google/models/{model}:embedContent (one content) and :batchEmbedContents: options in an object of their own."""
+
+    def read(self, body: Json, *, model: str, stream: bool) -> SimRequest:
+        """Reduce a body."""
+        given = body.get("requests") or [body]
+        requests = [{**one, **(one.get("embedContentConfig") or {})} for one in given]
+        return super().read({"requests": requests}, model=model, stream=stream)
+
+    def answer(self, reply: SimReply, *, directives: Directives) -> Json:
+        """Write one vector by itself, several as a batch."""
+        body = super().answer(reply, directives=directives)
+        if len(reply.vectors) == 1:
+            body["embedding"] = body.pop("embeddings")[0]
+        return body
+
+
+class VertexPredictionsWire(_EmbeddingsWire):
+    """POST …/publishers/google/models/{model}:predict: each prediction counts its tokens."""
+
+    def read(self, body: Json, *, model: str, stream: bool) -> SimRequest:
+        """Reduce a body."""
+        del stream
+        instances = body.get("instances")
+        if not isinstance(instances, list) or not instances:
+            raise BadBody("instances must not be empty")
+        inputs = [str(one.get("content", "")) for one in instances]
+        tokens = sum(count_tokens(text) for text in inputs)
+        return _request(model, inputs, tokens, (body.get("parameters") or {}).get("outputDimensionality"), is_base64=False)
+
+    def answer(self, reply: SimReply, *, directives: Directives) -> Json:
+        """Write the predictions; the first counts what all of them read but one token each."""
+        counts = [reply.usage.prompt_tokens - len(reply.vectors) + 1, *[1] * (len(reply.vectors) - 1)]
+        rows: list[Json] = [{"embeddings": {"values": vector}} for vector in reply.vectors]
+        if "missing_usage" not in directives:
+            for row, tokens in zip(rows, counts, strict=True):
+                row["embeddings"]["statistics"] = {"token_count": tokens, "truncated": False}
+        return {"predictions": rows}
+
+
 def _words(one: Any) -> str:
     parts = one.get("content") if isinstance(one, dict) else one
     return (

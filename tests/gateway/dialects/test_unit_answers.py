@@ -12,7 +12,7 @@ from gateway.dialects.registry import find_dialect
 DIALECTS = [
     (kind, name)
     for kind in ("embedding", "rerank", "image", "transcription", "moderation")
-    for name in ("chat_completions", "gemini", "cohere", "voyage", "jina", "elevenlabs", "deepgram")
+    for name in ("chat_completions", "gemini", "cohere", "voyage", "jina", "elevenlabs", "deepgram", "vertex")
     if find_dialect(name, kind) is not None
 ]
 NAMES = st.sampled_from(
@@ -32,7 +32,19 @@ NAMES = st.sampled_from(
         ),
         *("text", "segments", "words", "duration", "seconds", "input_tokens", "output_tokens", "metadata", "channels", "alternatives"),
         *("transcript", "embeddings", "float", "embedding", "values", "candidates", "content", "parts", "inlineData", "usageMetadata"),
-        *("predictions", "bytesBase64Encoded", "categories", "category_scores", "error", "message", "type", "audio_duration_secs"),
+        *(
+            "predictions",
+            "bytesBase64Encoded",
+            "categories",
+            "category_scores",
+            "error",
+            "message",
+            "type",
+            "audio_duration_secs",
+            "statistics",
+            "token_count",
+            "textEmbedding",
+        ),
     ]
 )
 VALUES = st.recursive(

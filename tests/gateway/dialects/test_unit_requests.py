@@ -5,7 +5,7 @@ import base64
 import msgspec
 import pytest
 
-from catalog.types import EndpointSpec, ProviderSpec, RateCard
+from catalog.types import EndpointSpec, ProviderSpec, RateCard, Usage
 from gateway.dialects.base import InvalidRequest, UpstreamCall
 from gateway.dialects.client_registry import CLIENT_DIALECTS
 from gateway.dialects.multipart import read_form
@@ -199,3 +199,39 @@ def test_cohere_is_told_that_inputs_are_documents_and_takes_pictures():
     assert (body["input_type"], body["inputs"]) == ("search_document", inputs)
     with pytest.raises(InvalidRequest, match="96"):
         send("embeddings", "cohere", input=["a"] * 97)
+
+
+def test_vertex_embeds_in_three_ways():
+    asked = {"input": ["a", "b"], "dimensions": 8, "input_type": "search_query"}
+    options = {"taskType": "RETRIEVAL_QUERY", "outputDimensionality": 8}
+    several = [{"content": {"role": "user", "parts": [{"text": text}]}, "embedContentConfig": options} for text in "ab"]
+    root = "/publishers/google/models/"
+    call = send("embeddings", "vertex", model="gemini-embedding-001", **asked)
+    assert (call.path, msgspec.json.decode(call.body)) == (f"{root}gemini-embedding-001:batchEmbedContents", {"requests": several})
+    call = send("embeddings", "vertex", model="gemini-embedding-2", input="a")
+    assert (call.path, msgspec.json.decode(call.body)) == (
+        f"{root}gemini-embedding-2:embedContent",
+        {"content": {"role": "user", "parts": [{"text": "a"}]}},
+    )
+    call = send("embeddings", "vertex", model="text-embedding-005", **asked)
+    instances = [{"content": text, "task_type": "RETRIEVAL_QUERY"} for text in "ab"]
+    assert (call.path, msgspec.json.decode(call.body)) == (
+        f"{root}text-embedding-005:predict",
+        {"instances": instances, "parameters": {"outputDimensionality": 8}},
+    )
+    assert sent("embeddings", "vertex", model="multimodalembedding@001", input="a") == {"instances": [{"text": "a"}]}
+    with pytest.raises(InvalidRequest, match="one input at a time"):
+        send("embeddings", "vertex", model="multimodalembedding@001", input=["a", "b"])
+
+
+def test_vertexs_three_answers_are_read_with_what_they_count():
+    def read(body):
+        answer = dialect_for("vertex", "embedding").decode_answer(msgspec.json.encode(body))
+        return [msgspec.json.decode(one["embedding"]) for one in answer.body["data"]], answer.usage
+
+    counted = {"promptTokenCount": 3}
+    assert read({"embedding": {"values": [0.5]}, "usageMetadata": counted}) == ([[0.5]], Usage(input_tokens=3))
+    assert read({"embeddings": [{"values": [0.5]}, {"values": [1.0]}]}) == ([[0.5], [1.0]], None)
+    predictions = [{"embeddings": {"values": [0.5], "statistics": {"token_count": tokens, "truncated": False}}} for tokens in (2, 4)]
+    assert read({"predictions": predictions}) == ([[0.5], [0.5]], Usage(input_tokens=6))
+    assert read({"predictions": [{"textEmbedding": [0.25]}]}) == ([[0.25]], None)

@@ -9,7 +9,8 @@ import pytest
 from tests.gateway.relay.conftest import EMBED_PICOS, cost_nanos
 
 HOSTS = ["test/cohere-embed", "test/voyage-embed", "test/multimodal-embed", "test/context-embed", "test/jina-embed"]
-MODELS = ["test/embed", "test/gem-embed", *HOSTS]
+VERTEX = ["test/gemini-embedding-2", "test/text-embedding-005"]
+MODELS = ["test/embed", "test/gem-embed", *HOSTS, *VERTEX]
 
 
 def ask(customer, **fields):
@@ -104,3 +105,22 @@ def test_failures_and_malformed_vectors_are_free(customer):
     assert ask(customer, input="[[simulate: malformed]] x", provider={"only": ["alpha"]}).status_code == 502
     assert ask(customer, input="[[simulate: status=429]] x", provider={"only": ["alpha"]}).status_code == 429
     assert customer.balance_nanos() == before
+
+
+@pytest.mark.parametrize(
+    ("model", "texts", "method"), [(VERTEX[0], 1, "embedContent"), (VERTEX[0], 2, "batchEmbedContents"), (VERTEX[1], 2, "predict")]
+)
+def test_vertex_is_asked_as_its_own_client_asks_it(customer, model, texts, method):
+    answer = ask(customer, model=model, input=["The road goes on."] * texts, dimensions=64, provider={})
+    assert answer.status_code == 200, answer.text
+    assert [len(one["embedding"]) for one in answer.json()["data"]] == [64] * texts
+    call = customer.stack.recorder.last("/p/google-vertex/")
+    assert call.path.endswith(f"/publishers/google/models/{model.partition('/')[2]}:{method}")
+    assert call.headers["authorization"].startswith("Bearer ya29.")
+
+
+@pytest.mark.parametrize("model", VERTEX)
+def test_what_vertex_did_not_count_is_estimated(customer, model):
+    assert ask(customer, model=model, input="[[simulate: missing_usage]] a road", provider={}).status_code == 200
+    (receipt,) = customer.receipts()
+    assert (receipt.is_estimate, receipt.amount_nanos > 0) == (True, True)

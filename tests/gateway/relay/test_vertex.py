@@ -82,7 +82,7 @@ def test_a_token_at_its_end_is_not_shown(customer, monkeypatch):
     tokens = GoogleTokens(service_account_for(f"{customer.stack.simulator_url}/token"))
     tokens.refresh()
     late = time.time() + 3590
-    monkeypatch.setattr("gateway.providers.google_tokens.time.time", lambda: late)
+    monkeypatch.setattr("gateway.providers.held_tokens.time.time", lambda: late)
     with pytest.raises(NotReady):
         tokens.headers("", {}, b"")
 

@@ -49,6 +49,8 @@ _CARDS: dict[str, tuple[ModelType, dict[str, int], tuple[str, ...]]] = {
         f"test/{slug}-embed": ("embedding", {"input_tokens": EMBED_PICOS}, (host,))
         for slug, host in (("cohere", "cohere"), ("voyage", "voyage"), ("multimodal", "voyage"), ("context", "voyage"), ("jina", "jina"))
     },
+    "test/gemini-embedding-2": ("embedding", {"input_tokens": EMBED_PICOS}, ("google-vertex",)),
+    "test/text-embedding-005": ("embedding", {"input_tokens": EMBED_PICOS}, ("google-vertex",)),
     "test/imagen": ("image", {"images": IMAGE_PICOS}, ("gem",)),
     "test/image-unpriced": ("image", {"input_tokens": TEXT_PICOS, "output_tokens": TEXT_PICOS}, ("alpha",)),
 }
