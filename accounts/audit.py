@@ -28,6 +28,8 @@ Action = Literal[
     "price.override_ended",
     "proposal.rejected",
     "receipt.viewed",
+    "code.redeemed",
+    "campaign.saved",
     "billing_details.changed",
     "refund.asked",
     "admissions.frozen",

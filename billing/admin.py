@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User  # noqa: TC001 -- named in cast
-from billing import credit_admin, purchases_admin  # noqa: F401 -- register their pages
+from billing import campaign_admin, credit_admin, purchases_admin  # noqa: F401 -- register their pages
 from billing.admin_tables import ReadOnlyAdmin
 from billing.books import dead_letters
 from billing.models import Account, BalanceChange, SettlementDeadLetter, Transfer, UsageBatch

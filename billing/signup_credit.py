@@ -51,15 +51,15 @@ def claim(*, user: User, email: str, address: str = "", now: dt.datetime | None 
         if known is not None or organization is None:
             return known
         mailbox, domain = mailbox_of(email)
-        if SignupCredit.objects.filter(mailbox_hash__in=_hashes(mailbox)).exists():
+        if SignupCredit.objects.filter(mailbox_hash__in=hashes_of(mailbox)).exists():
             _log.info("sign-up credit of user %s: the mailbox had it before", user.pk)
             return None
         network = network_of(address)
         made = SignupCredit(
             user=user,
             organization=organization,
-            mailbox_hash=_hashes(mailbox)[0],
-            network_hash=_hashes(network)[0] if network else "",
+            mailbox_hash=hashes_of(mailbox)[0],
+            network_hash=hashes_of(network)[0] if network else "",
             domain=domain,
             state=SignupCreditState.WAITING,
         )
@@ -121,10 +121,15 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network(f"{ip}/{24 if ip.version == 4 else 48}", strict=False))  # noqa: PLR2004 -- a version
 
 
+def is_blocked(domain: str) -> bool:
+    """Tell whether a domain, or one above it, gives away mailboxes to throw away."""
+    parents = domain.split(".")
+    return bool({".".join(parents[start:]) for start in range(len(parents))} & set(settings.SIGNUP_CREDIT_BLOCKED_DOMAINS))
+
+
 def _refusal(made: SignupCredit, moment: dt.datetime) -> str:
     """Return why the claim is refused for good, '' when it is not."""
-    parents = made.domain.split(".")
-    if {".".join(parents[start:]) for start in range(len(parents))} & set(settings.SIGNUP_CREDIT_BLOCKED_DOMAINS):
+    if is_blocked(made.domain):
         return "The domain is blocked."
     is_open = made.domain in settings.SIGNUP_CREDIT_OPEN_DOMAINS
     if not is_open and _granted().filter(domain=made.domain).count() >= settings.SIGNUP_CREDIT_A_DOMAIN:
@@ -167,7 +172,7 @@ def _organization_of(user: User) -> Organization | None:
     return owned.organization if owned else None
 
 
-def _hashes(text: str) -> list[str]:
+def hashes_of(text: str) -> list[str]:
     """Return the hash to keep, then those that earlier keys would have made."""
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return [salted_hmac(_SALT, text, secret=key, algorithm="sha256").hexdigest() for key in keys]

@@ -1,6 +1,7 @@
 """Tables of the books."""
 
 from billing.models.archive import UsageArchive, UsageArchiveBatch, UsageArchiveSum
+from billing.models.campaigns import Campaign, CodeMiss, CodeRedemption
 from billing.models.credits import CreditLot, SignupCredit, SignupCreditState
 from billing.models.ledger import Account, Transfer
 from billing.models.outbox import BalanceChange, SettlementDeadLetter
@@ -14,6 +15,9 @@ __all__ = [
     "Account",
     "AdmissionFreeze",
     "BalanceChange",
+    "Campaign",
+    "CodeMiss",
+    "CodeRedemption",
     "CreditLot",
     "Dispute",
     "Incident",

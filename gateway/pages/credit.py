@@ -2,6 +2,7 @@
 
 from typing import Any, Final, NamedTuple
 
+from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -13,6 +14,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.middleware import OrganizationRequest, organization_required
 from accounts.permissions import NotPermitted
+from billing import campaign_codes
+from billing.campaign_codes import CodeRefused
 from billing.money import usd_text
 from billing.purchases import attempts, checkout, fees, queries, stripe_api
 from billing.purchases.attempts import StaleAttempt
@@ -91,6 +94,31 @@ def buy(request: OrganizationRequest) -> HttpResponse:
     return redirect(begun.url)
 
 
+@never_cache
+@require_POST
+@organization_required
+def redeem_code(request: OrganizationRequest) -> HttpResponse:
+    """Grant what a campaign's code gives, or say on the page why it gives nothing."""
+    code = request.POST.get("code", "")
+    try:
+        redemption = campaign_codes.redeem(
+            organization=request.organization,
+            by=request.user,
+            code=code,
+            attempt=attempts.read_attempt(request.POST.get("attempt", ""), organization=request.organization, purpose="redeem"),
+            address=get_adapter().get_client_ip(request),
+        )
+    except NotPermitted as refused:
+        raise PermissionDenied from refused
+    except CodeRefused as refused:
+        return _show(request, amount=_FIRST_AMOUNT, code=code[:60], code_problem=str(refused), status=BAD_FORM)
+    except StaleAttempt as stale:
+        problem, status = explain(stale)
+        return _show(request, amount=_FIRST_AMOUNT, code=code[:60], code_problem=problem, status=status)
+    messages.success(request, f"${usd_text(redemption.amount_nanos)} of credit was granted. It is spent first.")
+    return redirect("credits")
+
+
 def _lead_back(request: OrganizationRequest, already: AlreadyBegun, *, credit_cents: int, amount: str) -> HttpResponse:
     """A page that was sent before buys nothing again: it shows what it began, unless it asks for something else now."""
     if already.purchase.credit_cents != credit_cents:
@@ -100,7 +128,9 @@ def _lead_back(request: OrganizationRequest, already: AlreadyBegun, *, credit_ce
     return redirect("purchase", already.purchase.pk)
 
 
-def _show(request: OrganizationRequest, *, amount: str, problem: str = "", status: int = 200) -> HttpResponse:
+def _show(
+    request: OrganizationRequest, *, amount: str, problem: str = "", code: str = "", code_problem: str = "", status: int = 200
+) -> HttpResponse:
     organization = request.organization
     context = {
         "section": "credits",
@@ -111,6 +141,9 @@ def _show(request: OrganizationRequest, *, amount: str, problem: str = "", statu
         "is_simulated": is_simulated(),
         **_buy_context(request, amount=amount),
         "problem": problem,
+        "code": code,
+        "code_problem": code_problem,
+        "code_attempt": attempts.new_attempt(organization=organization, purpose="redeem"),
     }
     return render(request, "pages/credits/index.html", context, status=status)
 

@@ -38,6 +38,7 @@ urlpatterns = [
     path("credits/balance", credit.credits_balance, name="credits_balance"),
     path("credits/quote", credit.show_quote, name="credits_quote"),
     path("credits/buy", credit.buy, name="buy_credit"),
+    path("credits/redeem", credit.redeem_code, name="redeem_code"),
     path("credits/automatic", automatic.show_automatic, name="automatic"),
     path("credits/automatic/topup", automatic.save_topup, name="save_topup"),
     path("credits/automatic/warnings", automatic.save_alerts, name="save_alerts"),
