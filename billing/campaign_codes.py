@@ -23,6 +23,7 @@ from billing.signup_credit import hashes_of, is_blocked, mailbox_of, network_of
 MISSES_MAX: Final = 10
 _MISSES_WITHIN: Final = dt.timedelta(hours=1)
 _CODE_MAX: Final = 40
+_Rule = tuple[str, Callable[[], bool]]  # why not, and whether it applies
 
 
 class CodeRefused(Exception):
@@ -92,7 +93,7 @@ def _refusal(made: CodeRedemption, mailbox_hashes: list[str], domain: str, momen
     from_network = redeemed.filter(network_hash=made.network_hash, created_at__gt=since) if made.network_hash else redeemed.none()
     by_person = redeemed.filter(Q(mailbox_hash__in=mailbox_hashes) | Q(user=made.user))
     each = campaign.per_organization_max
-    rules: tuple[tuple[str, Callable[[], bool]], ...] = (
+    rules: tuple[_Rule, ...] = (
         ("This code is over.", lambda: not campaign.is_open or (campaign.ends_at is not None and campaign.ends_at <= moment)),
         ("This code is used up.", lambda: 0 < campaign.redemptions_max <= redeemed.count()),
         (
