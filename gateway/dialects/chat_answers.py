@@ -47,8 +47,35 @@ def finish_reason(native: Any) -> str | None:
     return _FINISH.get(native.lower(), "stop") if isinstance(native, str) and native else None
 
 
+def _flatten_content(message: Json) -> None:
+    """Bring content in parts to text; thoughts among them (Mistral's) become ``reasoning``, pictures ``images``."""
+    words: list[str] = []
+    thoughts: list[str] = []
+    for part in message["content"]:
+        if part.__class__ is not dict:
+            continue
+        kind = part.get("type")
+        if kind in ("thinking", "reasoning"):
+            thoughts.append(_joined(part.get("thinking") or part.get("text")))
+        elif kind == "image_url":
+            message.setdefault("images", []).append(part)
+        else:
+            words.append(_joined(part.get("text")))
+    message["content"] = "".join(words) or None
+    if said := "".join(thoughts):
+        message.setdefault("reasoning_content", said)
+
+
+def _joined(value: Any) -> str:
+    if isinstance(value, list):
+        return "".join(_joined(part.get("text")) for part in value if isinstance(part, dict))
+    return value if isinstance(value, str) else ""
+
+
 def _clean_reasoning(message: Json) -> None:
     """Bring hosts' spellings of thoughts to ``reasoning`` and ``reasoning_details``."""
+    if message.get("content").__class__ is list:
+        _flatten_content(message)
     blocks = message.pop("thinking_blocks", None)
     if isinstance(blocks, list) and "reasoning_details" not in message and (details := details_of(blocks)):
         message["reasoning_details"] = details
@@ -242,7 +269,7 @@ class ChatStreamDecoder(StreamDecoder):
             self.native_finish_reason = choice["native_finish_reason"] = native if isinstance(native, str) else None
         else:
             choice["finish_reason"] = choice["native_finish_reason"] = None
-        if "reasoning_content" in delta or "reasoning" in delta or "thinking_blocks" in delta:
+        if "reasoning_content" in delta or "reasoning" in delta or "thinking_blocks" in delta or delta.get("content").__class__ is list:
             _clean_reasoning(delta)
         calls = delta.get("tool_calls")
         if calls:

@@ -221,3 +221,22 @@ def test_a_chunk_of_words_alone_is_read_as_one_with_fields_that_say_nothing(delt
     assert words["choices"] == [{"index": 0, "finish_reason": None, "native_finish_reason": None}]
     assert [getattr(plain, name) for name in StreamDecoder.__slots__] == [getattr(padded, name) for name in StreamDecoder.__slots__]
     assert (plain.output_chars, plain.output_seen) == (5, True)
+
+
+def test_content_in_parts_is_told_as_words_and_thoughts():
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}, {"type": "text", "text": "."}]},
+        {"type": "text", "text": "Four"},
+        {"type": "reference", "reference_ids": [1]},
+    ]
+    (message,) = [
+        choice["message"]
+        for choice in decode_chat_answer(msgspec.json.encode({"choices": [{"message": {"content": parts}}]})).body["choices"]
+    ]
+    assert (message["content"], message["reasoning"]) == ("Four", "Hm.")
+
+    decoder = ChatStreamDecoder()
+    told = deltas(run_stream(decoder, *(chunk({"content": [part]}) for part in parts[:2])))
+    assert [(delta.get("content"), delta.get("reasoning")) for delta in told] == [(None, "Hm."), ("Four", None)]
+    assert told[0]["reasoning_details"] == [{"type": "reasoning.text", "text": "Hm.", "format": "unknown", "index": 0}]
+    assert (decoder.output_chars, decoder.output_seen) == (7, True)
