@@ -101,6 +101,7 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     native: Json = {}
     native_dialect: str = ""
     opaque: str = ""
+    searches_web: bool = False  # asks the provider for one search of the web (relay/web_search.py)
     wants_metadata: bool = False  # asked by header to hear which road it took
     beta: str = ""  # features of a format that the client opted into by header (anthropic-beta)
     # Of a request that is no chat: meter → the most of it that can be billed, and what is taken for it when the provider does not say;

@@ -14,6 +14,7 @@ from gateway.dialects.messages_native import native_body
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
 from gateway.dialects.reasoning import Thinking, budget_from_effort, nearest_effort, resolve_thinking
 from gateway.dialects.signed_thoughts import signed_blocks
+from gateway.providers.table import SEARCHES_ASKED, quirks_of
 
 _encode_json = msgspec.json.Encoder().encode
 _HEADERS = {"content-type": "application/json", "anthropic-version": "2023-06-01"}
@@ -28,6 +29,7 @@ _UNKNOWN = (
     "prediction", "modalities", "audio",
 )  # fmt: skip
 _SAMPLING = ("temperature", "top_p", "top_k")
+_SEARCH_TOOL = "web_search_20250305"
 
 
 class MessagesDialect:
@@ -54,6 +56,7 @@ class MessagesDialect:
             body["system"] = system
         body["messages"] = messages
         _put_tools(source, body, endpoint, dropped)
+        _put_search(request, body, endpoint)
         _put_format(source, body, endpoint)
         _put_sampling(source, body, endpoint, dropped)
         put_thinking(resolve_thinking(source), body, endpoint, dropped, source)
@@ -82,6 +85,7 @@ def _encode_native(request: ChatRequest, endpoint: EndpointSpec, *, stream: bool
     """Pass a Messages body through; thinking is rewritten where this model takes it in another form."""
     dropped: list[str] = []
     body = native_body(request, endpoint, max_tokens=max_tokens, stream=stream, dropped=dropped)
+    _put_search(request, body, endpoint)
     asked = (body.get("thinking") or {}).get("type")
     supported = endpoint.supported_parameters
     if asked is not None and supported and ("reasoning" not in supported or (asked == "adaptive") != _thinks_adaptively(endpoint)):
@@ -236,6 +240,12 @@ def _assistant_blocks(message: Json, place: str) -> list[Json]:
             }
         )
     return blocks
+
+
+def _put_search(request: ChatRequest, body: Json, endpoint: EndpointSpec) -> None:
+    """Let the provider search the web, as often as was held for."""
+    if request.searches_web and quirks_of(endpoint.provider).search_tool:
+        body["tools"] = [*(body.get("tools") or ()), {"type": _SEARCH_TOOL, "name": "web_search", "max_uses": SEARCHES_ASKED}]
 
 
 def _put_tools(source: Json, body: Json, endpoint: EndpointSpec, dropped: list[str]) -> None:

@@ -18,6 +18,10 @@ _OPENAI_RESPONSES = r"(?:gpt-|o\d|chat-latest)(?!.*(?:audio|search-preview|trans
 _OPENAI_RESPONSES_ONLY = r"(?:o\d.*-pro|gpt-.*-pro\b|gpt-.*codex|codex-|computer-use|.*deep-research)"
 
 
+# How often a provider may search the web for a chat that asks for it; each search is billed.
+SEARCHES_ASKED = 1
+
+
 class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """How a Chat Completions host differs from the common ground.
 
@@ -36,6 +40,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     service_tiers: bool = False  # takes service_tier
     user_field: bool = True  # takes a (hashed) user
     searches_max: int = 0  # that it runs, and bills, for a chat that did not ask for any
+    search_tool: bool = False  # searches the web when a chat has Anthropic's tool for it, and reports how often
     thinking_blocks: bool = False  # wants Anthropic's signed blocks of earlier turns back as thinking_blocks, as it sent them
     # Models (a pattern of the provider's names) that are asked in Responses when the client speaks it, and those that are always.
     responses: str = ""
@@ -71,6 +76,8 @@ QUIRKS: dict[str, Quirks] = {
         messages_only="claude",
         address="azure",
     ),
+    # platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool: usage has server_tool_use.web_search_requests.
+    "anthropic": Quirks(search_tool=True),
     "groq": Quirks(max_tokens_field="max_completion_tokens", refuses=_NOT_OPENAI, service_tiers=True),
     "cerebras": Quirks(max_tokens_field="max_completion_tokens", refuses=_NOT_OPENAI),
     "xai": Quirks(refuses=_NOT_OPENAI),

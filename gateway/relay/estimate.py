@@ -10,7 +10,7 @@ from catalog.pricing import upper_bound
 from catalog.types import EndpointSpec
 from gateway.dialects.base import ChatRequest
 from gateway.dialects.reasoning import resolve_thinking
-from gateway.providers.table import quirks_of
+from gateway.providers.table import SEARCHES_ASKED, quirks_of
 
 # Generous bounds for parts whose tokens cannot be read off their bytes.
 _TOKENS_PER_IMAGE = 6_000
@@ -56,7 +56,9 @@ def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
         + request.units_max.get("seconds", 0) * _TOKENS_PER_SECOND
         + _TOKENS_OVERHEAD
     )
-    return min(bound, windows * endpoint.context_length) if endpoint.context_length else bound
+    bound = min(bound, windows * endpoint.context_length) if endpoint.context_length else bound
+    # After a search the prompt is read again, with what was found: together at most the window.
+    return bound + endpoint.context_length if request.searches_web and quirks_of(endpoint.provider).search_tool else bound
 
 
 def has_odd_media(request: ChatRequest) -> bool:
@@ -101,16 +103,17 @@ def bound_nanos(request: ChatRequest, endpoint: EndpointSpec, *, prompt_tokens: 
         service_tier=request.service_tier,
         audio=bool(request.audio_parts or request.video_parts or "audio" in modalities or request.kind in _SOUND),
         images=bool(request.image_parts or request.file_parts or "image" in modalities or _DRAWN in endpoint.price.rates),
-        units_max=request.units_max or _unasked_units(endpoint, prompt_tokens),
+        units_max=request.units_max or _searches(request, endpoint, prompt_tokens),
     )
     return nanos_from_picos(picos)
 
 
-def _unasked_units(endpoint: EndpointSpec, prompt_tokens: int) -> dict[str, int]:
-    """Return what a chat may be billed beside tokens although nobody asked for it: once, with the prompt, not when its hold grows."""
+def _searches(request: ChatRequest, endpoint: EndpointSpec, prompt_tokens: int) -> dict[str, int]:
+    """Return the searches that a chat may be billed: once, with the prompt, not when its hold grows."""
     if "searches" not in endpoint.price.rates or not prompt_tokens:
         return {}
-    return {"searches": quirks_of(endpoint.provider).searches_max}
+    quirks = quirks_of(endpoint.provider)
+    return {"searches": quirks.searches_max or (SEARCHES_ASKED if request.searches_web and quirks.search_tool else 0)}
 
 
 def plan_hold(request: ChatRequest, endpoint: EndpointSpec, *, default_output_tokens: int, modest: bool = False) -> HoldPlan:

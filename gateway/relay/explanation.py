@@ -26,8 +26,8 @@ from gateway.relay.explanation_shapes import (
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hedging import can_hedge, hedge_after_s, second_of
 from gateway.relay.hold import disabled_key, endless_answer, holds_to_try, refused_hold
-from gateway.relay.planning import plan_names, plan_route
-from gateway.relay.preferences import Preferences, read_preferences
+from gateway.relay.planning import plan_names, plan_route, read_wish
+from gateway.relay.preferences import Preferences
 from gateway.relay.ranking import DOWN, heeds_quality, rank_of, say_why_behind
 from gateway.relay.routing import SOFT_PARAMETERS, Route, is_named, names_of, parameters_of, refusal_of, with_suffix
 from gateway.relay.stickiness import Home
@@ -58,7 +58,7 @@ def explain(
 
     Raises: BadRequest for what would be refused as malformed.
     """
-    names, wish = names_of(request), read_preferences(request.provider)
+    names, wish = names_of(request), read_wish(request)
     error: ApiError | None = None
     at_home: Candidate | None = None
     try:
@@ -246,6 +246,7 @@ def _why(rule: str, one: Candidate, wish: Preferences, parameters: frozenset[str
 
 
 _PLAIN_RULES = {
+    "web_search": "its provider does not search the web by itself, or not at a price that is known",
     "ignored_providers": "provider.ignore names it",
     "data_policy:training": "may train on prompts, and provider.data_collection is 'deny'",
     "distillable_text": "no permission of its author to learn from its text is known, and provider.enforce_distillable_text is true",

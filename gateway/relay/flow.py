@@ -23,15 +23,16 @@ from gateway.relay.generation import Generation, new_event_id, start_generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
 from gateway.relay.metadata import HEADERS as METADATA_HEADERS
-from gateway.relay.planning import plan_names, plan_route
+from gateway.relay.planning import plan_names, plan_route, read_wish
 from gateway.relay.policies import apply_policies
 from gateway.relay.presets import apply_preset, preset_in, preset_named
 from gateway.relay.repeats import IDEMPOTENCY_KEY, Repeat, Repeats
-from gateway.relay.routing import Route, read_preferences
+from gateway.relay.routing import Route
 from gateway.relay.settlement import Settler
 from gateway.relay.sounds import SoundRelay
 from gateway.relay.stickiness import SESSION_MAX, Stickiness
 from gateway.relay.streams import StreamRelay
+from gateway.relay.web_search import mark_search
 
 _SLOW_BODY_BYTES = 256 * 1024  # from here on a body with a file is read beside the loop
 
@@ -186,7 +187,7 @@ class ChatFlow:
         return caller
 
     def _route(self, view: CatalogView, request: ChatRequest, org_id: int) -> Route:
-        wish, home = read_preferences(request.provider), self._stickiness.find(org_id, request)
+        wish, home = read_wish(request), self._stickiness.find(org_id, request)
         names = plan_names(view, request, wish, home=home, health=self._health, rng=self._rng)
         return plan_route(view, request, wish, names, home=home, health=self._health, rng=self._rng)[0]
 
@@ -223,6 +224,7 @@ def read_request(dialect: ClientDialect, body: bytes) -> ChatRequest:
         raise BadRequest(error.message, metadata={"param": error.param} if error.param else None) from error
     request.body_bytes = len(body)
     admit(request)
+    mark_search(request)
     return request
 
 

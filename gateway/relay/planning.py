@@ -9,9 +9,15 @@ from gateway.relay.auto_router import ROUTERS, read_settings, resolve_names
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.estimate import estimated_prompt_tokens
 from gateway.relay.health import EndpointHealth
-from gateway.relay.preferences import Expectation, Preferences
+from gateway.relay.preferences import Expectation, Preferences, read_preferences
 from gateway.relay.routing import Route, find_route, names_of
 from gateway.relay.stickiness import Home, settle_in
+
+
+def read_wish(request: ChatRequest) -> Preferences:
+    """Return what the request wants of its endpoints. Raises: BadRequest naming the field."""
+    wish = read_preferences(request.provider)
+    return replace(wish, searches_web=True) if request.searches_web else wish
 
 
 def plan_names(

@@ -50,7 +50,7 @@ class Preferences:
     """The ``provider`` object of a request, checked. Slugs are in lower case; ``quantizations`` has everything that those asked for cover;
     ``max_rates`` pairs a meter with the most picos one unit of it may cost. ``across_models`` sorts the endpoints of all models together
     instead of one model after the other; there is a ``sort`` then. Thresholds pair a place in the percentiles of figures.py with a bound.
-    ``expected`` is there when the sort is expected_cost and the request is known.
+    ``searches_web`` is the request's, not the object's. ``expected`` is there when the sort is expected_cost and the request is known.
     """
 
     order: tuple[str, ...] = ()
@@ -66,6 +66,7 @@ class Preferences:
     max_rates: tuple[tuple[str, int], ...] = ()
     distillable_only: bool = False
     hedge: bool = False
+    searches_web: bool = False
     expected: Expectation | None = None
     max_latencies_ms: tuple[tuple[int, float], ...] = ()
     min_throughputs_tps: tuple[tuple[int, float], ...] = ()

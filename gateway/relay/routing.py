@@ -17,6 +17,7 @@ from gateway.relay.errors import BadRequest, NoEndpoint, availability
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import NO_PREFERENCES, Preferences, check_slugs, read_preferences
 from gateway.relay.ranking import order_candidates, put_misses_last, sort_across
+from gateway.relay.web_search import can_search
 
 __all__ = [
     "SOFT_PARAMETERS",
@@ -85,6 +86,8 @@ def refusal_of(  # noqa: C901, PLR0911 -- a list of rules, read from top to bott
         return "data_policy:zdr"
     if wish.distillable_only:  # the catalog knows of no author's permission, and unknown is no
         return "distillable_text"
+    if wish.searches_web and not can_search(endpoint):
+        return "web_search"
     for meter, limit_picos in wish.max_rates:
         if endpoint.price.rates.get(meter, 0) > limit_picos:
             return "max_price"
@@ -221,6 +224,12 @@ def _order_all(candidates: list[Candidate], wish: Preferences, health: EndpointH
     return candidates
 
 
+_NO_SEARCH = (
+    "Leave out :online or the plugin web, or name a model whose provider searches the web by itself at a known price: Claude at Anthropic,"
+    " Sonar at Perplexity."
+)
+
+
 def _raise_empty(names: tuple[str, ...], unknown: list[str], excluded_by: dict[str, int]) -> None:
     if unknown and len(unknown) == len(names):
         raise BadRequest(
@@ -235,7 +244,7 @@ def _raise_empty(names: tuple[str, ...], unknown: list[str], excluded_by: dict[s
         raise NoEndpoint(
             f"No allowed providers are available for {names[0]}: every endpoint is excluded by {rules}.",
             availability=availability("constraint_filtered", retryable=False, models=names, excluded_by=sorted(excluded_by)),
-            remedy="Relax the provider preferences or the parameters named in excluded_by.",
+            remedy=_NO_SEARCH if "web_search" in excluded_by else "Relax the provider preferences or the parameters named in excluded_by.",
         )
     raise NoEndpoint(
         f"No endpoints found for {names[0]}.",

@@ -42,8 +42,11 @@ class AnthropicWire:
         if not isinstance(limit, int) or limit < 1:
             raise BadBody("max_tokens: Field required")
         prompt = Prompt()
-        tools = []
+        tools, searches = [], 0
         for tool in body.get("tools") or ():
+            if str(tool.get("type")).startswith("web_search_"):
+                searches = int(tool.get("max_uses", 1))
+                continue
             prompt.add_json({name: value for name, value in tool.items() if name != "cache_control"}, tool.get("cache_control"))
             tools.append((str(tool.get("name")), tool.get("input_schema") or {"type": "object"}))
         _read_content(body.get("system"), prompt)
@@ -71,6 +74,7 @@ class AnthropicWire:
             max_tokens=limit,
             stop=tuple(body.get("stop_sequences") or ()),
             tools=tuple(tools),
+            searches=searches,
             tool_choice={"auto": "auto", "none": "none", "any": "required"}.get(str(choice.get("type", "auto")), str(choice.get("name"))),
             tools_answered=_is_tool_result(messages[-1].get("content")),
             json_schema=form.get("schema") if form.get("type") == "json_schema" else None,
@@ -214,4 +218,5 @@ def _usage(usage: SimUsage, directives: Directives) -> Json:
         },
         "output_tokens": usage.output_tokens + usage.reasoning_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
+        **({"server_tool_use": {"web_search_requests": usage.searches}} if usage.searches else {}),
     }

@@ -43,6 +43,7 @@ class SimRequest(msgspec.Struct, kw_only=True):
     tools: tuple[tuple[str, Any], ...] = ()
     tool_choice: str = "auto"  # auto, none, required, or the name of a tool
     tools_answered: bool = False  # the last message is a tool's result
+    searches: int = 0  # of the web, that it is told to run
     json_schema: Any = None
     json_object: bool = False
     reasoning: bool = False
@@ -141,6 +142,7 @@ def make_reply(request: SimRequest, *, slug: str, directives: Directives, cache:
     usage = _prompt_usage(request, directives, cache)
     usage.output_tokens = sum(choice.visible_tokens for choice in choices)
     usage.reasoning_tokens = sum(count_tokens(choice.reasoning) for choice in choices)
+    usage.searches = request.searches
     digest = hashlib.sha256(f"{slug}\n{request.model}\n{request.prompt_key}".encode()).hexdigest()
     model = "simulated/another-model" if "wrong_model" in directives else request.model
     reply = SimReply(id=digest[:24], model=model, choices=choices, usage=usage)
