@@ -94,15 +94,13 @@ class PlaneApp:
 
 PAID = RateCard(rates={"input_tokens": PROMPT_PICOS, "output_tokens": COMPLETION_PICOS, "cache_read_tokens": 250_000})
 DEAR = RateCard(rates={"input_tokens": 4 * PROMPT_PICOS, "output_tokens": 4 * COMPLETION_PICOS})
-SEARCH_PICOS = 10_000_000_000  # $0.01 a search
-SEARCHING = RateCard(rates={**DEAR.rates, "searches": SEARCH_PICOS})
 FREE = RateCard(rates={"input_tokens": 0, "output_tokens": 0})
 EMBED = RateCard(rates={"input_tokens": EMBED_PICOS})
 # Model → provider → price.
 CARDS = {
     "test/chat": {"alpha": PAID, "beta": DEAR},
     "test/claude": {"clio": PAID},
-    "test/searching": {"alpha": PAID, "anthropic": SEARCHING},
+    "test/searching": {"alpha": PAID, "anthropic": RateCard(rates={**DEAR.rates, "searches": units.SEARCH_PICOS})},
     "test/gemini": {"gem": PAID},
     "test/responses": {"rhea": PAID},
     "test/free": {"alpha": FREE},
@@ -139,7 +137,6 @@ def _hosts(simulator_url: str, dead_url: str) -> dict[str, tuple[Any, str]]:
         "alpha": ("chat_completions", f"{simulator_url}/p/alpha/v1"),
         "beta": ("chat_completions", f"{simulator_url}/p/beta/v1"),
         "clio": ("messages", f"{simulator_url}/p/clio/v1"),
-        "anthropic": ("messages", f"{simulator_url}/p/anthropic/v1"),
         "rhea": ("responses", f"{simulator_url}/p/rhea/v1"),
         "gem": ("gemini", f"{simulator_url}/p/gem/v1beta"),
         "dead": ("chat_completions", f"{dead_url}/v1"),

@@ -9,7 +9,8 @@ from gateway.relay.errors import BadRequest
 from gateway.relay.estimate import plan_hold
 from gateway.relay.flow import read_request
 from tests.gateway.relay.builders import make_candidate
-from tests.gateway.relay.conftest import COMPLETION_PICOS, PROMPT_PICOS, SEARCH_PICOS
+from tests.gateway.relay.conftest import COMPLETION_PICOS, PROMPT_PICOS
+from tests.gateway.relay.units import SEARCH_PICOS
 
 CHAT = next(dialect for dialect in CLIENT_DIALECTS.values() if dialect.api == "chat")
 WEB = [{"id": "web"}]

@@ -18,6 +18,7 @@ EMBED_PICOS = 20_000  # $0.02 per million tokens
 HOSTS: dict[str, tuple[str, str]] = {
     "cohere": ("cohere", "/p/cohere/v2"),
     "voyage": ("voyage", "/p/voyage/voyage/v1"),
+    "anthropic": ("messages", "/p/anthropic/v1"),
     "jina": ("jina", "/p/jina/v1"),
     "openai": ("chat_completions", "/p/openai/v1"),
     "elevenlabs": ("elevenlabs", "/p/elevenlabs/v1"),
