@@ -27,7 +27,18 @@ def _give_way(**_: Any) -> None:
 
 
 # I9 to I12 are daily: the reconciliation and the nightly check of everything.
-INVARIANT_PERIODS_S = {"I1": 60.0, "I2": 300.0, "I3": 300.0, "I4": 30.0, "I5": 30.0, "I6": 60.0, "I7": 60.0, "I8": 10.0, "I13": 300.0}
+INVARIANT_PERIODS_S = {
+    "I1": 60.0,
+    "I2": 300.0,
+    "I3": 300.0,
+    "I4": 30.0,
+    "I5": 30.0,
+    "I6": 60.0,
+    "I7": 60.0,
+    "I8": 10.0,
+    "I13": 300.0,
+    "I14": 30.0,
+}
 
 app.conf.beat_schedule = {
     # Book what the data plane has settled: at most a second behind.

@@ -100,14 +100,20 @@ class Janitor:
     async def tick(self) -> None:
         """Do everything that is due. Raises: BooksDown, MoneyStoreDown."""
         rotate_after_s = 0.0 if self._is_new_epoch else _ROTATE_AFTER_S
+        if self._is_new_epoch:
+            # The books may have been restored to an earlier moment: what they had then is asked for once more.
+            self._spool.doubt_booked()
         self._is_new_epoch = False
-        self._spool.keep_house(rotate_after_s=rotate_after_s, delete_after_s=_DELETE_AFTER_S)
+        self._spool.keep_house(rotate_after_s=rotate_after_s)
         now_s = time.monotonic()
         if now_s - self._adopted_s >= _ADOPT_EVERY_S:
             self._adopted_s = now_s
             self._spool.adopt()
         await self._repeat()
         await self._review()
+        if self._spool.has_expired(_DELETE_AFTER_S):
+            await self._loader.unbooked([])  # while the books are away nothing is thrown away: what comes back may be a backup
+            self._spool.delete_expired(_DELETE_AFTER_S)
 
     async def _repeat(self) -> None:
         now_s = time.monotonic()

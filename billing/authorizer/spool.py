@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import logging
+import math
 import mmap
 import os
 import shutil
@@ -184,7 +185,7 @@ class Spool:
 
     # --- segments ---
 
-    def keep_house(self, *, rotate_after_s: float, delete_after_s: float) -> None:
+    def keep_house(self, *, rotate_after_s: float, delete_after_s: float = math.inf) -> None:
         """Called every second or so: write what could not be written, close an old segment, delete booked ones, look at the disk."""
         if not self._is_open:
             return
@@ -195,7 +196,24 @@ class Spool:
             self._rotate()
         while self._unwritten and self._write(self._unwritten[0], keep=False) is not None:
             self._unwritten.pop(0)
-        for segment in [s for s in self.closed if s.is_booked and now_s - s.opened_s >= delete_after_s]:
+        self.delete_expired(delete_after_s)
+
+    def doubt_booked(self) -> None:
+        """Have every closed segment compared with the books again."""
+        for segment in self.closed:
+            segment.is_booked, segment.reviewed_s = False, 0.0
+
+    def has_expired(self, after_s: float) -> bool:
+        """Whether a segment is booked and old enough to go."""
+        return bool(self._expired(after_s))
+
+    def _expired(self, after_s: float) -> list[Segment]:
+        now_s = time.monotonic()
+        return [segment for segment in self.closed if segment.is_booked and now_s - segment.opened_s >= after_s]
+
+    def delete_expired(self, after_s: float) -> None:
+        """Delete the segments that are booked and were opened so long ago."""
+        for segment in self._expired(after_s):
             segment.path.unlink(missing_ok=True)
             self.closed.remove(segment)
             folder = segment.path.parent

@@ -10,6 +10,7 @@ from accounts.models import ApiKey
 from billing import live
 from billing.books import settlement
 from billing.books.difference import Difference
+from billing.books.restored import BooksBehind
 from billing.books.shard_lock import ShardBusy, hold_shard
 from billing.models import SettlementDeadLetter
 
@@ -56,6 +57,8 @@ def drained(shard: int) -> Iterator[Difference]:
             # A store that restarted meanwhile has forgotten a second; its rebuild is on the way.
             if not live.epoch_is_current(shard=shard):
                 return
+    except BooksBehind:
+        return  # the shard is closed now, and I14 says why
     except ShardBusy:
         yield Difference("I8", f"shard {shard} is held by another worker", 0, int(_LOCK_WAIT_S), "s", shard=shard)
         return

@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from billing import limits, live
 from billing.authorizer.periods import periods_at
-from billing.books import dead_letters, settlement
+from billing.books import dead_letters, restored, settlement
 from billing.books.settlement import Settled
 from billing.books.shard_lock import hold_shard
 from billing.models import Account, AdmissionFreeze, UsageRollup
@@ -31,9 +31,11 @@ def rebuild_shard(*, shard: int, wait_s: float = 0.0) -> Rebuilt:
     """Stop spending on the shard, book what its stream has, and open it with the books' balances, key rules and key counters.
 
     Gateways answer 503 meanwhile; then they re-assert their running requests' holds and send again what was not booked.
-    Raises: ShardBusy when another process holds the shard for longer than ``wait_s``, NotDrained, live.ServerRestarted.
+    Raises: ShardBusy when another process holds the shard for longer than ``wait_s`` or (BooksBehind) the books have lost something,
+    NotDrained, live.ServerRestarted.
     """
     with hold_shard(shard, wait_s=wait_s):
+        restored.check(shard)
         live.close_epoch(shard=shard)
         settled = settlement.settle_shard(shard=shard)
         left = live.stream_lag(shard=shard).entries

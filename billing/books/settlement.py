@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts import queries as accounts
 from billing import live
-from billing.books import arrivals, charges, dead_letters, partitions, usage
+from billing.books import arrivals, charges, dead_letters, partitions, restored, usage
 from billing.books.arrivals import Arrival, BadEvent
 from billing.books.ledger import UnknownOrganization
 from billing.books.shard_lock import ShardBusy, hold_shard
@@ -85,11 +85,12 @@ def settle_due() -> int:
 def settle_shard(*, shard: int, wait_s: float = 0.0) -> Settled:
     """Book everything that the shard's stream holds now.
 
-    Raises: ShardBusy when another process is at it for longer than ``wait_s``.
+    Raises: ShardBusy when another process is at it for longer than ``wait_s``, or (BooksBehind) the books have lost what was booked.
     """
     total = Settled()
     org_ids: set[int] = set()
     with hold_shard(shard, wait_s=wait_s), ThreadPoolExecutor(1) as ahead:
+        restored.check(shard)
         batch = _read_batch(shard)
         while batch.entries:
             # While the books take a full batch, the next one is read: half of the time would be waiting for one store or the other.
@@ -156,8 +157,10 @@ def _book(shard: int, batch: Sequence[Arrival]) -> tuple[list[live.Ack], Settled
         if rows:
             charged = charges.charge(rows, shard=shard, batch_id=batch_id)
             charges.roll_up(rows)
-            UsageBatch.objects.create(pk=batch_id, shard=shard, events=len(rows), duplicates=duplicates, **charged._asdict())
+            written = UsageBatch.objects.create(pk=batch_id, shard=shard, events=len(rows), duplicates=duplicates, **charged._asdict())
             charges.assert_balanced(insertion.used_nanos, batch_id=batch_id)
+    if rows:
+        restored.remember(shard, restored.Mark(batch_id, written.created_at))
     acks = [
         live.Ack(
             stream_id=arrival.stream_id,

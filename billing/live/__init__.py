@@ -5,7 +5,7 @@ All amounts are nanos (1e-9 USD). Every function raises MoneyStoreDown when the 
 """
 
 from billing.live.balances import BalanceSeed, LiveBalance, apply_credit, put_frozen, read_balance, resync_balance, return_charge
-from billing.live.epochs import ServerRestarted, begin_epoch, close_epoch, epoch_is_current, shards_with_stale_epochs
+from billing.live.epochs import ServerRestarted, begin_epoch, close_epoch, epoch_is_current, put_mark, read_mark, shards_with_stale_epochs
 from billing.live.holds import LiveHold, OrganizationHolds, read_holds, reap_expired, shards_with_holds
 from billing.live.key_scopes import KeyScope, KeySeed, LiveKeyUsage, put_key_scope, read_key_usage
 from billing.live.set_aside import release_aside, set_aside
@@ -43,10 +43,12 @@ __all__ = [
     "find_entry",
     "put_frozen",
     "put_key_scope",
+    "put_mark",
     "read_balance",
     "read_batch",
     "read_holds",
     "read_key_usage",
+    "read_mark",
     "reap_expired",
     "release_aside",
     "resync_balance",

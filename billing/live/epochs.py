@@ -42,6 +42,19 @@ def close_epoch(*, shard: int) -> None:
 
 
 @asks_store
+def put_mark(*, shard: int, mark: str) -> None:
+    """Remember what the books said of their latest batch; '' forgets it. Survives every epoch."""
+    store().hset(shard_keys(shard).epoch, "booked", mark)
+
+
+@asks_store
+def read_mark(*, shard: int) -> str:
+    """Return what ``put_mark`` was told last, '' if nothing."""
+    mark = store().hget(shard_keys(shard).epoch, "booked")
+    return mark.decode() if mark else ""
+
+
+@asks_store
 def begin_epoch(*, shard: int, balances: Iterable[BalanceSeed], key_scopes: Iterable[KeySeed] = ()) -> int:
     """Reset the shard to what the books say, without holds, and open it. Returns the new epoch. Raises: ServerRestarted.
 

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from accounts import queries as accounts
 from billing import live
-from billing.books import invariants, live_invariants, lots
+from billing.books import invariants, live_invariants, lots, restored
 from billing.books.difference import Difference
 from billing.reconciliation import invariants as bills
 
@@ -116,6 +116,13 @@ INVARIANTS: dict[str, Invariant] = {
             )
         ),
         Invariant("I8", "Nothing waits for the books and nothing was refused", _ignoring(_streams), _streams, freezes=False),
+        Invariant(
+            "I14",
+            "The books know everything that the money store has seen booked",
+            restored.differences,
+            lambda: restored.differences(_everywhere()),
+            by_shard=True,
+        ),
         Invariant(
             "I13",
             "Granted credit is the sum of its lots",

@@ -1,6 +1,7 @@
 """The whole service as ``make run`` starts it, with its processes in reach of a killer, and traffic whose every answer is remembered."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,6 +107,41 @@ class Stack:
         found = [pid for pid in self.processes("valkey-server") if str(Path(f"/proc/{pid}/cwd").readlink()) == own]
         assert found, "the money store is not running"
         return found
+
+    def database_answers(self) -> bool:
+        try:
+            with psycopg.connect(self.settings["DATABASE_URL"], connect_timeout=2) as connection:
+                return connection.execute("SELECT 1").fetchone() == (1,)
+        except psycopg.Error:
+            return False
+
+    def copy_database(self) -> Path:
+        """Stop PostgreSQL, copy its files, and let the launcher start it again. Returns the copy."""
+        copy = self.folder / "backup"
+        with self._without_database(signal.SIGINT):
+            copy_files(self.folder / "postgres" / "data", copy)
+        return copy
+
+    def restore_database(self, copy: Path) -> None:
+        """Kill PostgreSQL and put a copy in the place of its files."""
+        data = self.folder / "postgres" / "data"
+        with self._without_database(signal.SIGKILL):
+            shutil.rmtree(data)
+            copy_files(copy, data)
+
+    @contextmanager
+    def _without_database(self, how: signal.Signals) -> Iterator[None]:
+        """Have no PostgreSQL meanwhile: its guardian stands still."""
+        os.kill(self.launcher.pid, signal.SIGSTOP)
+        try:
+            os.kill(self.processes("postgres -D")[0], how)
+            deadline = time.monotonic() + 60
+            while [pid for pid in self.processes("postgres") if _is_alive(pid)]:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield
+        finally:
+            os.kill(self.launcher.pid, signal.SIGCONT)
 
     def kill(self, *pids: int) -> None:
         for pid in pids:
@@ -218,3 +254,15 @@ def read_variables(path: Path) -> dict[str, str]:
     """Return NAME=value lines of a file."""
     pairs = (line.partition("=") for line in path.read_text().splitlines() if "=" in line and not line.startswith("#"))
     return {name.removeprefix("export ").strip(): value.strip().strip("\"'") for name, _, value in pairs}
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy a folder with owners and modes: PostgreSQL runs as another user than root."""
+    subprocess.run(["/bin/cp", "-a", source, target], check=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

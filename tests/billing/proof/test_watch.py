@@ -8,8 +8,9 @@ from accounts.permissions import NotPermitted
 from billing import live, tasks
 from billing.authorizer.keys import shard_keys
 from billing.books import rebuild
+from billing.books.difference import Difference
 from billing.models import AdmissionFreeze, Incident, InvariantRun
-from billing.proof import checks, freezes, incidents, watch
+from billing.proof import checks, freezes, incidents, metrics, watch
 from tests.billing import plane
 from tests.billing.proof.conftest import SHARD
 
@@ -201,3 +202,17 @@ def test_a_collector_reads_the_zeros_with_its_token(used, client, settings, mone
     assert client.get(reverse("metrics"), headers={"Authorization": "Bearer guess"}).status_code == 404
     settings.METRICS_TOKEN = ""
     assert client.get(reverse("metrics"), headers={"Authorization": "Bearer "}).status_code == 404
+
+
+@pytest.mark.parametrize("name", [f"I{number}" for number in range(1, 15)])
+def test_whatever_invariant_breaks_the_operator_is_mailed_and_the_metric_counts_it(used, name, monkeypatch, mailoutbox):
+    invariant = checks.INVARIANTS[name]
+    found = [Difference(name, "broken by hand", 1, 3, org_ids=(used.pk,), shard=SHARD)]
+    monkeypatch.setitem(checks.INVARIANTS, name, invariant._replace(quick=lambda _shards: found))
+
+    watch.check(name)
+
+    assert [(one.invariant, one.organization_id) for one in Incident.objects.all()] == [(name, used.pk)]
+    assert [(mail.to, f"({name})" in mail.subject) for mail in mailoutbox] == [(["operator@example.com"], True)]
+    assert f'tollway_invariant_differences{{invariant="{name}"}} 1' in metrics.render()
+    assert AdmissionFreeze.objects.filter(organization=used, lifted_at=None).exists() == invariant.freezes
