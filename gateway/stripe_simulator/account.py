@@ -25,6 +25,11 @@ class Account:
     def __init__(self, store: Store, on_event: OnEvent) -> None:
         self.store = store
         self._on_event = on_event
+        # What an operator chooses at Stripe (setup.py tells of it).
+        self.setup: dict[str, Any] = {
+            "charges_enabled": True, "webhook_url": "", "webhook_events": ["*"], "has_portal": True, "portal_cards": True,
+            "tax_is_active": True, "tax_registered_in": "US",
+        }  # fmt: skip
         self.request_key: str | None = None  # idempotency key of the request at hand, which its events name
 
     # --- Events -------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from gateway.stripe_simulator import api, pages, taxes  # noqa: F401 -- taxes registers its paths
+from gateway.stripe_simulator import api, pages, setup, taxes  # noqa: F401 -- the last two register their paths
 from gateway.stripe_simulator.account import API_VERSION, Account
 from gateway.stripe_simulator.faults import Fault, Faults
 from gateway.stripe_simulator.idempotency import Idempotency
@@ -39,6 +39,7 @@ class StripeSimulator:
         self.api_key = api_key
         self.webhooks = Webhooks(url=webhook_url, secret=webhook_secret)
         self.account = Account(Store(file), self.webhooks.announce)
+        self.account.setup["webhook_url"] = webhook_url
         self.faults = Faults()
         self.idempotency = Idempotency()
         self.calls: list[str] = []  # every API call, in order: for tests that count them

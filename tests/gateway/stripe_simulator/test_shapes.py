@@ -25,7 +25,7 @@ _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", list:
 @pytest.fixture(scope="module")
 def objects() -> dict[str, list[dict[str, Any]]]:
     """Return objects of every kind as the API answers, from a life with purchases, a refund, disputes and a payout."""
-    with serve(StripeSimulator()) as fake:
+    with serve(StripeSimulator(webhook_url="http://127.0.0.1:1/webhooks/stripe")) as fake:
         return _live(fake)
 
 
@@ -79,6 +79,11 @@ def _live(fake: FakeStripe) -> dict[str, list[dict[str, Any]]]:
         "billing_portal.session": [post("/billing_portal/sessions", customer=customer, return_url="http://a")],
         "coupon": [coupon],
         "promotion_code": [promotion],
+        "account": [get("/account")],
+        "webhook_endpoint": get("/webhook_endpoints")["data"],
+        "billing_portal.configuration": get("/billing_portal/configurations")["data"],
+        "tax.settings": [get("/tax/settings")],
+        "tax.registration": get("/tax/registrations")["data"],
         "tax_id": [tax_id],
         "tax.calculation": [calculation],
     }
