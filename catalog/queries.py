@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Collection
 from typing import NamedTuple
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
 
 from catalog.models import CatalogSnapshot, Endpoint, Model, PriceVersion, Provider
 
@@ -78,3 +78,9 @@ def publications() -> QuerySet[CatalogSnapshot]:
 def price_versions(version_ids: Collection[int]) -> dict[int, PriceVersion]:
     """Return price versions by id, however old, with their endpoints; those that do not exist are missing."""
     return PriceVersion.objects.select_related("endpoint").in_bulk(list(version_ids))
+
+
+def providers_with_keys() -> QuerySet[Provider]:
+    """Return current providers annotated with ``key_count``; those of a group or with several keys come first."""
+    found = Provider.objects.filter(_CURRENT).annotate(key_count=Count("credentials"))
+    return found.order_by(Case(When(group="", then=1), default=0), "-key_count", "name")

@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 from gateway.pages import (
     automatic,
+    balancing,
     billing_details,
     credit,
     dashboard,
@@ -63,6 +64,9 @@ urlpatterns = [
     path("routing/<str:word>/<str:slug>", rules.edit_rule, name="rule"),
     path("routing/<str:word>/<str:slug>/change", rules.change_rule, name="change_rule"),
     path("routing/<str:word>/<str:slug>/delete", rules.delete_rule, name="delete_rule"),
+    path("operator/balancing", balancing.show_balancing, name="operator_balancing"),
+    path("operator/balancing/<str:slug>", balancing.edit_balancing, name="operator_balancing_of"),
+    path("operator/balancing/<str:slug>/keys/<str:name>/remove", balancing.remove_key, name="remove_provider_key"),
     path("theme", site.change_theme, name="theme"),
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
