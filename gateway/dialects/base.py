@@ -152,8 +152,9 @@ class BadAnswer(Exception):
 class Answer(msgspec.Struct, kw_only=True):
     """A whole answer. ``body`` is a chat.completion without id, model, provider and usage, which the relay adds.
 
-    ``usage`` is None when the provider reported none; zero counts are a report. ``finish_reason`` is the last choice's, normalised
-    (tool_calls, stop, length, content_filter, error) or None. ``output_chars`` is for estimates.
+    ``usage`` is None when the provider reported none; zero counts are a report. ``finish_reason`` is the last choice's that did not
+    end in an error, else that error, normalised (tool_calls, stop, length, content_filter, error) or None. ``output_chars`` is for
+    estimates.
     """
 
     body: Json
@@ -213,6 +214,11 @@ class StreamDecoder(ABC):
     @abstractmethod
     def decode(self, event: SseEvent) -> list[Json]:
         """Return the chunks that ``event`` makes, often one, sometimes none."""
+
+    def _note_end(self, reason: str | None, native: str | None) -> None:
+        """Take why a choice ended. Of several choices one that failed does not make the answer a failure."""
+        if reason != "error" or self.finish_reason is None:
+            self.finish_reason, self.native_finish_reason = reason, native
 
     def _report(self, usage: Usage | None) -> None:
         """Take a usage report: counts are cumulative, so a smaller one is a partial repeat and is ignored."""

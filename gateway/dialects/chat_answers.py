@@ -128,7 +128,7 @@ def decode_chat_answer(body: bytes) -> Answer:
     parsed["created"] = created if isinstance(created, int) else int(time.time())
     parsed.setdefault("system_fingerprint", None)
     parsed["choices"] = clean
-    last = clean[-1] if clean else {}
+    last = next((choice for choice in reversed(clean) if choice["finish_reason"] != "error"), clean[-1] if clean else {})
     chars = sum([text_chars(choice["message"]) for choice in clean])
     tier = parsed.get("service_tier")
     return Answer(
@@ -265,8 +265,9 @@ class ChatStreamDecoder(StreamDecoder):
             index = choice["index"] = place
         native = choice.get("finish_reason")
         if native:
-            self.finish_reason = choice["finish_reason"] = finish_reason(native)
-            self.native_finish_reason = choice["native_finish_reason"] = native if isinstance(native, str) else None
+            choice["finish_reason"] = finish_reason(native)
+            choice["native_finish_reason"] = native if isinstance(native, str) else None
+            self._note_end(choice["finish_reason"], choice["native_finish_reason"])
         else:
             choice["finish_reason"] = choice["native_finish_reason"] = None
         if "reasoning_content" in delta or "reasoning" in delta or "thinking_blocks" in delta or delta.get("content").__class__ is list:

@@ -21,6 +21,7 @@ _FORMAT_NAME = "Cohere's chat"
 _UNKNOWN = (
     "repetition_penalty", "logit_bias", "logprobs", "top_logprobs", "min_p", "top_a", "prediction", "modalities", "audio",
     "parallel_tool_calls",
+    "functions", "function_call",
 )  # fmt: skip
 _SAME = {
     "temperature": "temperature",

@@ -19,7 +19,7 @@ _HEADERS = {"content-type": "application/json"}
 _FORMAT_NAME = "Gemini"
 # Calls of other models' making carry no signature; this one tells Gemini 3 not to look for it.
 _NO_SIGNATURE = "skip_thought_signature_validator"
-_UNKNOWN = ("repetition_penalty", "logit_bias", "min_p", "top_a", "prediction", "parallel_tool_calls")
+_UNKNOWN = ("repetition_penalty", "logit_bias", "min_p", "top_a", "prediction", "parallel_tool_calls", "functions", "function_call")
 _OPTIONS = {
     "temperature": "temperature",
     "top_p": "topP",

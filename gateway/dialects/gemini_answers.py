@@ -220,7 +220,7 @@ class GeminiStreamDecoder(StreamDecoder):
         if isinstance(native, str) and native != "FINISH_REASON_UNSPECIFIED":
             finish = _FINISH.get(native, "stop")
             finish = "tool_calls" if finish == "stop" and candidate.calls else finish
-            self.finish_reason, self.native_finish_reason = finish, native
+            self._note_end(finish, native)
         if not fields and finish is None:
             return None
         if index not in self._opened:

@@ -21,6 +21,7 @@ _SEALS, _LOGPROBS = "reasoning.encrypted_content", "message.output_text.logprobs
 _UNKNOWN = (
     "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "stop", "logit_bias", "top_k", "min_p", "top_a", "prediction",
     "modalities", "audio",
+    "functions", "function_call",
 )  # fmt: skip
 _SAME = ("temperature", "top_p", "parallel_tool_calls", "prompt_cache_key")
 _LISTED = frozenset({"temperature", "top_p"})

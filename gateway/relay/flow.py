@@ -34,7 +34,7 @@ from gateway.relay.stickiness import SESSION_MAX, Stickiness
 from gateway.relay.streams import StreamRelay
 from gateway.relay.web_search import mark_search
 
-_SLOW_BODY_BYTES = 256 * 1024  # from here on a body with a file is read beside the loop
+_SLOW_BODY_BYTES = 256 * 1024  # from here on a body is read beside the loop
 
 
 class ChatFlow:
@@ -132,8 +132,8 @@ class ChatFlow:
     async def read(self, caller: Caller, dialect: ClientDialect, data: bytes) -> ChatRequest:
         """Return the body as a request, with the preset that it names and under the policies of its organization. Raises: ApiError."""
         rules = self._rules.find(caller.org_id) or await self.find_rules(caller)
-        if len(data) >= _SLOW_BODY_BYTES and isinstance(dialect, FormClient):
-            # Megabytes of base64 take as long as a hundred requests; streams must not wait for them.
+        if len(data) >= _SLOW_BODY_BYTES:
+            # Megabytes take as long as a hundred requests; streams must not wait for them.
             return await asyncio.to_thread(read_under_rules, dialect, data, rules)
         return read_under_rules(dialect, data, rules)
 

@@ -240,3 +240,14 @@ def test_content_in_parts_is_told_as_words_and_thoughts():
     assert [(delta.get("content"), delta.get("reasoning")) for delta in told] == [(None, "Hm."), ("Four", None)]
     assert told[0]["reasoning_details"] == [{"type": "reasoning.text", "text": "Hm.", "format": "unknown", "index": 0}]
     assert (decoder.output_chars, decoder.output_seen) == (7, True)
+
+
+@pytest.mark.parametrize(("reasons", "whole"), [(("error", "stop"), "stop"), (("stop", "error"), "stop"), (("error", "error"), "error")])
+def test_one_of_several_choices_that_failed_is_not_the_answers_failure(reasons, whole):
+    choices = [{"index": place, "message": {"content": "a"}, "finish_reason": reason} for place, reason in enumerate(reasons)]
+    answer = decode_chat_answer(msgspec.json.encode({"choices": choices, "usage": USAGE}))
+    assert (answer.finish_reason, [choice["finish_reason"] for choice in answer.body["choices"]]) == (whole, list(reasons))
+
+    decoder = ChatStreamDecoder()
+    run_stream(decoder, *({"choices": [{"index": place, "delta": {}, "finish_reason": reason}]} for place, reason in enumerate(reasons)))
+    assert (decoder.finish_reason, decoder.native_finish_reason) == (whole, whole)

@@ -1,5 +1,7 @@
 """What clients may send to /chat/completions, and how a wrong field is named."""
 
+import gc
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.dialects.base import InvalidRequest
 from gateway.dialects.chat_completions import decode_request
+from gateway.dialects.client_registry import CLIENT_DIALECTS
 from tests.gateway.dialects.builders import HELLO, request
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}}}}
@@ -183,3 +186,17 @@ def test_parts_that_are_not_text_are_counted_by_kind():
     )  # fmt: skip
     assert (read.image_parts, read.audio_parts, read.video_parts, read.file_parts, read.prompt_bytes) == (2, 1, 1, 1, 0)
     assert read.media_bytes == 26 + 4 + 32
+
+
+@pytest.mark.parametrize("path", CLIENT_DIALECTS)
+def test_a_body_of_very_many_small_values_is_refused_before_it_is_read(path):
+    heavy = b'{"model":"a/b","messages":[],"more":[' + b"[]," * 400_000 + b"0]}"
+    with pytest.raises(InvalidRequest, match="more than 500,000 values"):
+        CLIENT_DIALECTS[path].decode_request(heavy)
+
+
+def test_a_long_text_and_a_large_picture_are_few_values():
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 3_000_000}}
+    read = request(messages=[{"role": "user", "content": [{"type": "text", "text": "a road, " * 200_000}, picture]}])
+    assert (read.prompt_bytes, read.image_parts) == (1_600_000, 1)
+    assert gc.isenabled()
