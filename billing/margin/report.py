@@ -127,7 +127,8 @@ def make(*, by: Dimension, since: dt.date, until: dt.date) -> Report:
     )
     results = _results(start, end)
     order = sorted(rows, key=lambda row: row.name) if by == "day" else sorted(rows, key=lambda row: (-row.revenue_nanos, row.name))
-    return Report(by, since, until, tuple(order), total, results, sum(nanos for _, nanos in results), _plot(start, end))
+    result = sum(nanos for _, nanos in results)
+    return Report(by, since, until, tuple(order), total, results, result, _plot(by, start, end, since=since, until=until))
 
 
 def ledger_check() -> list[Check]:
@@ -190,13 +191,26 @@ def _balance(code: AccountCode) -> int:
     return int(sums["credits"] - sums["debits"])
 
 
-def _plot(start: dt.datetime, end: dt.datetime) -> Plot | None:
+def _plot(by: Dimension, start: dt.datetime, end: dt.datetime, *, since: dt.date, until: dt.date) -> Plot | None:
+    """Draw the days as a whole, or the margin of the six that earn or lose most."""
+    if by != "day":
+        title = f"Margin of usage by {by} and day: the six with the largest"
+        return draw(title, _margins(by, start, end), since=since, until=until)
     days = _usage("day", start, end)
     series: dict[str, dict[dt.date, int]] = {"Revenue": {}, "Provider cost": {}, "Margin of usage": {}}
     for name, (_, revenue, cost) in days.items():
         day = dt.date.fromisoformat(name)
         series["Revenue"][day], series["Provider cost"][day], series["Margin of usage"][day] = revenue, cost, revenue - cost
-    return draw("Revenue, provider cost and margin of usage by day", series)
+    return draw("Revenue, provider cost and margin of usage by day", series, since=since, until=until)
+
+
+def _margins(by: Dimension, start: dt.datetime, end: dt.datetime) -> dict[str, dict[dt.date, int]]:
+    field = {"organization": "org_id"}.get(by, by)
+    found = UsageRollup.objects.filter(hour__gte=start, hour__lt=end).annotate(day=TruncDate("hour", tzinfo=dt.UTC))
+    series: dict[Any, dict[dt.date, int]] = {}
+    for row in found.values(field, "day").annotate(margin=Sum("amount_nanos") - Sum("cost_nanos")).order_by(field, "day"):
+        series.setdefault(row[field], {})[row["day"]] = int(row["margin"])
+    return _named(by, series)
 
 
 def _midnight(day: dt.date) -> dt.datetime:

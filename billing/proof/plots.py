@@ -42,11 +42,17 @@ class Plot(NamedTuple):
     right: int = WIDTH - _RIGHT
 
 
-def draw(title: str, series: Mapping[str, Mapping[dt.date, int]]) -> Plot | None:
-    """Draw up to six series of nanos by day, a day without a figure as zero. None when there is nothing to draw."""
+def draw(
+    title: str, series: Mapping[str, Mapping[dt.date, int]], *, since: dt.date | None = None, until: dt.date | None = None
+) -> Plot | None:
+    """Draw up to six series of nanos by day, a day without a figure as zero. None when there is nothing to draw.
+
+    With ``since`` and ``until`` (both included) all of that time is shown, whatever days have figures.
+    """
     days = sorted({day for points in series.values() for day in points})
     if not days:
         return None
+    days = sorted({*days, *filter(None, (since, until))})
     shown = sorted(series.items(), key=lambda one: -sum(map(abs, one[1].values())))[:_SERIES]
     span = [days[0] + dt.timedelta(days=offset) for offset in range((days[-1] - days[0]).days + 1)]
     values = [points.get(day, 0) for _, points in shown for day in span]

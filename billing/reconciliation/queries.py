@@ -47,7 +47,8 @@ def lines(*, source: str, limit: int = 500) -> QuerySet[ReconciliationLine]:
 
 def drift_plot(*, now: dt.datetime | None = None) -> Plot | None:
     """Return the drift (billed less booked) of each provider by day as lines."""
-    since = (now or timezone.now()).date() - dt.timedelta(days=DAYS_SHOWN)
+    today = (now or timezone.now()).date()
+    since = today - dt.timedelta(days=DAYS_SHOWN)
     rows = (
         ReconciliationLine.objects.filter(day__gte=since)
         .values("source", "day")
@@ -57,4 +58,4 @@ def drift_plot(*, now: dt.datetime | None = None) -> Plot | None:
     series: dict[str, dict[dt.date, int]] = {}
     for row in rows:
         series.setdefault(row["source"], {})[row["day"]] = int(row["drift"])
-    return draw("Billed beyond the books, by provider and day", series)
+    return draw("Billed beyond the books, by provider and day", series, since=since, until=today)

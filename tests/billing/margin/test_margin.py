@@ -12,6 +12,7 @@ from billing.books.chart import AccountCode, AccountKey, TransferCode
 from billing.books.transfers import Leg
 from billing.margin import report
 from billing.margin.report import BadPeriod
+from billing.proof.plots import draw
 from tests.billing import plane
 from tests.billing.conftest import USD
 
@@ -167,3 +168,23 @@ def test_nobody_but_operators_sees_it(client, member):
     client.force_login(member)
 
     assert client.get(reverse("operator_margin")).status_code == 404
+
+
+def test_a_plot_shows_the_whole_time_that_was_asked_for():
+    day, since, until = dt.date(2026, 11, 3), dt.date(2026, 11, 1), dt.date(2026, 11, 5)
+
+    plot = draw("t", {"a": {day: 10_000_000}}, since=since, until=until)
+
+    assert plot is not None
+    assert [mark.text for mark in plot.columns] == ["2026-11-01", "2026-11-05"]
+    assert plot.lines[0].path.count("L") == 4
+    assert draw("t", {"a": {}}, since=since, until=until) is None
+
+
+def test_every_dimension_but_the_day_is_drawn_by_what_earns_most(earned):
+    made = report.make(by="model", since=YESTERDAY, until=TODAY)
+
+    assert made.plot is not None
+    drawn = {line.label: line.path.count("L") + 1 for line in made.plot.lines}
+    assert drawn == {row.name: 2 for row in made.rows}
+    assert made.plot.lines[0].label == max(made.rows, key=lambda row: abs(row.margin_nanos)).name
