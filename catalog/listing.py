@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from catalog.pricing import usd_text
 from catalog.types import EndpointSpec, ModelSpec, RateCard, TimePrice
 
@@ -57,6 +59,24 @@ _OUTPUT_MODALITIES: Final[Mapping[str, list[str]]] = {
 _CONTRACT_OUTPUTS: Final = frozenset({"text", "image", "audio", "video"})
 _WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MINUTES_PER_DAY: Final = 1_440
+
+
+ROUTER_INPUTS: Final = ("text", "image", "file", "audio", "video")
+ROUTER_PARAMETERS: Final = (
+    "temperature", "top_p", "max_tokens", "stop", "seed", "response_format", "structured_outputs", "tools", "tool_choice", "reasoning",
+    "include_reasoning",
+)  # fmt: skip
+
+
+class Router(NamedTuple):
+    """A name that stands for a choice among models. ``also`` are other names of it."""
+
+    id: str
+    name: str
+    description: str
+    created_s: int
+    is_free: bool = False
+    also: tuple[str, ...] = ()
 
 
 class Body(NamedTuple):
@@ -163,6 +183,42 @@ def model_body(model: ModelSpec, endpoint: EndpointSpec) -> dict[str, Any]:
     if model.reasoning:
         body["reasoning"] = {"mandatory": False, "supported_efforts": list(model.reasoning_efforts) or None}
     return body
+
+
+def alias_body(target: ModelSpec, endpoint: EndpointSpec, *, alias: str) -> dict[str, Any]:
+    """Return a name that stands for the newest of a family, as the contract's Model: with its target's prices and limits."""
+    body = model_body(msgspec.structs.replace(target, id=alias, name=f"{target.name} (latest)"), endpoint)
+    return {**body, "alias_target": {"slug": target.id, "name": target.name}, "links": {"details": f"/api/v1/models/{target.id}/endpoints"}}
+
+
+def router_body(router: Router, *, context_length: int) -> dict[str, Any]:
+    """Return a router as the contract's Model. What it costs is known when it has chosen: -1."""
+    price = "0" if router.is_free else "-1"
+    return {
+        "id": router.id,
+        "canonical_slug": router.id,
+        "hugging_face_id": None,
+        "name": router.name,
+        "created": router.created_s,
+        "description": router.description,
+        "context_length": context_length or None,
+        "architecture": {
+            "modality": f"{'+'.join(ROUTER_INPUTS)}->text",
+            "input_modalities": list(ROUTER_INPUTS),
+            "output_modalities": ["text"],
+            "tokenizer": "Router",
+            "instruct_type": None,
+        },
+        "pricing": {"prompt": price, "completion": price},
+        "top_provider": {"context_length": context_length or None, "max_completion_tokens": None, "is_moderated": False},
+        "per_request_limits": None,
+        "supported_parameters": contract_parameters(ROUTER_PARAMETERS),
+        "default_parameters": None,
+        "supported_voices": None,
+        "knowledge_cutoff": None,
+        "expiration_date": None,
+        "links": {"details": f"/api/v1/models/{router.id}/endpoints"},
+    }
 
 
 def make_body(content: bytes, *, content_type: bytes = b"application/json") -> Body:

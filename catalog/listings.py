@@ -4,6 +4,7 @@ import datetime as dt
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,7 +17,17 @@ from catalog.endpoint_listing import (
     provider_body,
     zero_retention_body,
 )
-from catalog.listing import Body, architecture_body, make_body, model_body
+from catalog.listing import (
+    ROUTER_INPUTS,
+    ROUTER_PARAMETERS,
+    Body,
+    Router,
+    alias_body,
+    architecture_body,
+    make_body,
+    model_body,
+    router_body,
+)
 from catalog.measurements import Measurement
 from catalog.model_query import ModelQuery, next_page_url
 from catalog.pricing import blended_picos
@@ -40,7 +51,10 @@ def _measure_nothing(_endpoint_id: str) -> None:
 
 
 class ListedModel(NamedTuple):
-    """A model that answers here: its endpoints, cheapest first, what its object in the contract says, and that object encoded."""
+    """A model that answers here: its endpoints, cheapest first, what its object in the contract says, and that object encoded.
+
+    Names that stand for models are listed too: ``stands_for`` is the model of a family's latest, a router has no endpoints of its own.
+    """
 
     model: ModelSpec
     endpoints: tuple[EndpointSpec, ...]
@@ -49,11 +63,17 @@ class ListedModel(NamedTuple):
     parameters: frozenset[str]
     family: str
     encoded: bytes
+    stands_for: str = ""
 
     @property
     def rates(self) -> dict[str, int]:
-        """Meter → picos of the cheapest endpoint."""
-        return self.endpoints[0].price.rates
+        """Meter → picos of the cheapest endpoint; none of a router."""
+        return self.endpoints[0].price.rates if self.endpoints else {}
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is a model by itself."""
+        return bool(self.endpoints) and not self.stands_for
 
 
 class UnknownModel(LookupError):
@@ -61,9 +81,19 @@ class UnknownModel(LookupError):
 
 
 class Listings:
-    """The answers of one catalog version. Immutable but for what it remembers. ``unanswered`` are endpoints that nobody here can ask."""
+    """The answers of one catalog version. Immutable but for what it remembers. ``unanswered`` are endpoints that nobody here can ask;
+    ``latest`` maps names that follow the newest of a family to it.
+    """
 
-    def __init__(self, snapshot: Snapshot, *, public_url: str, unanswered: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        public_url: str,
+        unanswered: Collection[str] = (),
+        latest: Mapping[str, str] = MappingProxyType({}),
+        routers: Collection[Router] = (),
+    ) -> None:
         self._snapshot = snapshot
         self._public_url = public_url
         answering = {slug for slug, provider in snapshot.providers.items() if provider.mode != "off"}
@@ -73,6 +103,13 @@ class Listings:
             endpoints = tuple(one for one in found if one.provider in answering and one.id not in unanswered)
             if endpoints:
                 self._models[model.id] = _list_model(model, endpoints)
+        for alias, target_id in sorted(latest.items()):
+            if target_id in self._models:
+                self._models[alias] = _list_alias(self._models[target_id], alias)
+        window = max((one.model.context_length for one in self._models.values()), default=0)
+        self._models |= {one.id: _list_router(one, context_length=window) for one in routers}
+        self._models = dict(sorted(self._models.items(), key=lambda item: (-item[1].model.created_s, item[0])))
+        self._router_names = {name: one.id for one in routers for name in one.also}
         self._kept: OrderedDict[object, Body] = OrderedDict()
         self._endpoints: dict[str, Body] = {}
         self._measured: dict[str, tuple[int, Body]] = {}  # by model id or alias, with the moment that it is of
@@ -82,7 +119,9 @@ class Listings:
         self.zero_retention: Body = _data(
             zero_retention_body(snapshot, (one for listed in self._models.values() for one in listed.endpoints))
         )
-        self.image_models: Body = _data([image_model_body(one.model) for one in self._models.values() if "image" in one.outputs])
+        self.image_models: Body = _data(
+            [image_model_body(one.model) for one in self._models.values() if "image" in one.outputs and one.is_model]
+        )
         self.video_models: Body = _data([])
 
     def find_known(self, query: ModelQuery, *, path: str, now_s: int) -> Body | None:
@@ -143,7 +182,8 @@ class Listings:
         kept_moment, body = self._measured.get(model_id, (-1, None))
         if body is not None and kept_moment == moment:
             return body
-        listed = self._models.get(self._snapshot.aliases.get(model_id, model_id))
+        model_id = self._resolve(model_id)
+        listed = self._models.get(model_id)
         found = {one.id: measured for one in (listed.endpoints if listed else ()) if (measured := measure(one.id)) is not None}
         if not found:
             return self._remembered(f"endpoints {model_id}", lambda: {"data": self._endpoints_of(model_id)})
@@ -162,8 +202,14 @@ class Listings:
             body = self._endpoints[key] = make_body(_encode(make()))
         return body
 
+    def _resolve(self, name: str) -> str:
+        """Return the id of the model that a name stands for, as far as one is known."""
+        name = self._snapshot.aliases.get(name) or self._router_names.get(name, name)
+        listed = self._models.get(name)
+        return listed.stands_for or name if listed is not None else name
+
     def _find(self, model_id: str) -> ListedModel:
-        listed = self._models.get(self._snapshot.aliases.get(model_id, model_id))
+        listed = self._models.get(self._snapshot.aliases.get(model_id) or self._router_names.get(model_id, model_id))
         if listed is None:
             raise UnknownModel(model_id)
         return listed
@@ -191,9 +237,9 @@ class Listings:
         found = [one for one in self._models.values() if self._matches(one, query, now_s)]
         match query.sort:
             case "pricing-low-to-high":
-                found.sort(key=lambda one: blended_picos(one.endpoints[0].price))
+                found.sort(key=_blended_picos)
             case "pricing-high-to-low":
-                found.sort(key=lambda one: -blended_picos(one.endpoints[0].price))
+                found.sort(key=lambda one: -_blended_picos(one) if one.endpoints else 1)
             case "context-high-to-low":
                 found.sort(key=lambda one: -one.model.context_length)
             case "latency-low-to-high":
@@ -240,6 +286,7 @@ class Listings:
                 published_at=dt.datetime.fromtimestamp(one.model.created_s, tz=dt.UTC),
             )
             for one in shown
+            if one.is_model
         ]
         document = write_rss(title="Tollway models", link=f"{root}/models", description="Models, newest first", items=items)
         return make_body(document, content_type=b"application/rss+xml; charset=utf-8")
@@ -256,6 +303,44 @@ def _list_model(model: ModelSpec, endpoints: tuple[EndpointSpec, ...]) -> Listed
         family=architecture["tokenizer"].lower(),
         encoded=_encode(model_body(model, endpoints[0])),
     )
+
+
+def _list_alias(target: ListedModel, alias: str) -> ListedModel:
+    model = msgspec.structs.replace(target.model, id=alias)
+    encoded = _encode(alias_body(target.model, target.endpoints[0], alias=alias))
+    return target._replace(model=model, encoded=encoded, stands_for=target.model.id)
+
+
+def _list_router(router: Router, *, context_length: int) -> ListedModel:
+    model = ModelSpec(
+        id=router.id,
+        canonical_slug=router.id,
+        name=router.name,
+        author=router.id.partition("/")[0],
+        type="chat",
+        description=router.description,
+        created_s=router.created_s,
+        context_length=context_length,
+        max_output_tokens=0,
+        input_modalities=ROUTER_INPUTS,
+        output_modalities=("text",),
+        supported_parameters=ROUTER_PARAMETERS,
+        endpoints=(),
+    )
+    return ListedModel(
+        model=model,
+        endpoints=(),
+        inputs=frozenset(ROUTER_INPUTS),
+        outputs=frozenset({"text"}),
+        parameters=frozenset(ROUTER_PARAMETERS),
+        family="router",
+        encoded=_encode(router_body(router, context_length=context_length)),
+    )
+
+
+def _blended_picos(one: ListedModel) -> float:
+    """Return what is compared as the price of a model; what nobody knows is the most."""
+    return blended_picos(one.endpoints[0].price) if one.endpoints else math.inf
 
 
 def _medians(one: ListedModel, measured: Mapping[str, Measurement] | None, name: str) -> list[float]:

@@ -19,7 +19,7 @@ from gateway.providers.auth import Signer, UnknownAuth, needs_signer
 from gateway.providers.signers import make_signer
 from gateway.providers.table import lacks_for, standing_headers
 from gateway.relay.config import RelayConfig
-from gateway.relay.families import latest_aliases
+from gateway.relay.families import ROUTER_ROWS, latest_aliases, listed_aliases
 
 _DRAWING_DIALECTS = frozenset({"gemini", "vertex"})  # in which a model of pictures can be asked for a chat
 _log = logging.getLogger(__name__)
@@ -174,7 +174,13 @@ class CatalogView:
 
     def list_without(self, refused: Collection[str]) -> Listings:
         """Return what the catalog's API answers where the endpoints named are not to be had. Takes tens of milliseconds."""
-        return Listings(self.snapshot, public_url=self._public_url, unanswered=self._unanswered().union(refused))
+        return Listings(
+            self.snapshot,
+            public_url=self._public_url,
+            unanswered=self._unanswered().union(refused),
+            latest=listed_aliases(model for model in self.snapshot.models.values() if self.candidates[model.id]),
+            routers=ROUTER_ROWS,
+        )
 
     def _unanswered(self) -> frozenset[str]:
         """Return the endpoints whose provider is here and has no format for their type of model."""

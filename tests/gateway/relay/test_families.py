@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from gateway.relay.families import family_of, latest_aliases
+from gateway.relay.auto_router import ROUTERS
+from gateway.relay.families import ROUTER_ROWS, family_of, latest_aliases, listed_aliases
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.catalog_views import make_view
 
@@ -71,3 +72,10 @@ def test_suffixes_combine_in_any_order_and_the_last_that_sorts_counts(name, foun
     result = view.find_model(name)
 
     assert (None if result is None else (result[0].id, result[1])) == found
+
+
+def test_names_of_families_with_several_models_are_listed_and_the_routers_are_those_that_answer():
+    models = [model("a/swift-1", 10), model("a/swift-2", 20), model("a/lone-1", 30)]
+
+    assert listed_aliases(models) == {"~a/swift-latest": "a/swift-2"}
+    assert {name for one in ROUTER_ROWS for name in (one.id, *one.also)} == ROUTERS
