@@ -26,7 +26,7 @@ _STREAM_HEADERS = {"content-type": "application/json", "accept": "application/vn
 _UNKNOWN = (
     "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logit_bias", "logprobs", "top_logprobs", "min_p", "top_a",
     "prediction", "modalities", "audio", "parallel_tool_calls",
-    "functions", "function_call",
+    "functions", "function_call", "verbosity",
 )  # fmt: skip
 _SAMPLING = {"temperature": "temperature", "top_p": "topP"}
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/jpg": "jpeg", "image/gif": "gif", "image/webp": "webp"}

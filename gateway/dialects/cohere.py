@@ -21,7 +21,7 @@ _FORMAT_NAME = "Cohere's chat"
 _UNKNOWN = (
     "repetition_penalty", "logit_bias", "logprobs", "top_logprobs", "min_p", "top_a", "prediction", "modalities", "audio",
     "parallel_tool_calls",
-    "functions", "function_call",
+    "functions", "function_call", "verbosity",
 )  # fmt: skip
 _SAME = {
     "temperature": "temperature",
@@ -48,7 +48,7 @@ class CohereDialect:
         dropped = [name for name in _UNKNOWN if source.get(name) is not None]
         body: Json = {
             "model": endpoint.provider_model_id,
-            "messages": [_message(message, place) for place, message in enumerate(source["messages"])],
+            "messages": _messages(source["messages"]),
             "stream": stream,
         }
         for name, theirs in _SAME.items():
@@ -79,6 +79,21 @@ class CohereDialect:
     def decode_error(self, status: int, header: HeaderLookup, body: bytes) -> UpstreamFault:
         """Read an error answer."""
         return fault_from_status(status, header, body)
+
+
+def _messages(source: list[Json]) -> list[Json]:
+    """Return the conversation. Results of tools are text there: pictures in them follow in a message of the user's."""
+    messages: list[Json] = []
+    seen: list[Json] = []
+    for index, message in enumerate(source):
+        if seen and message["role"] != "tool":
+            messages.append({"role": "user", "content": seen})
+            seen = []
+        messages.append(_message(message, index))
+        if message["role"] == "tool" and isinstance(message["content"], list):
+            place = f"messages[{index}].content"
+            seen += [_part(part, f"{place}[{number}]") for number, part in enumerate(message["content"]) if part["type"] != "text"]
+    return [*messages, {"role": "user", "content": seen}] if seen else messages
 
 
 def _message(message: Json, index: int) -> Json:

@@ -19,7 +19,17 @@ _HEADERS = {"content-type": "application/json"}
 _FORMAT_NAME = "Gemini"
 # Calls of other models' making carry no signature; this one tells Gemini 3 not to look for it.
 _NO_SIGNATURE = "skip_thought_signature_validator"
-_UNKNOWN = ("repetition_penalty", "logit_bias", "min_p", "top_a", "prediction", "parallel_tool_calls", "functions", "function_call")
+_UNKNOWN = (
+    "repetition_penalty",
+    "logit_bias",
+    "min_p",
+    "top_a",
+    "prediction",
+    "parallel_tool_calls",
+    "functions",
+    "function_call",
+    "verbosity",
+)
 _OPTIONS = {
     "temperature": "temperature",
     "top_p": "topP",

@@ -27,7 +27,7 @@ _JSON_ORDER = "Answer with one valid JSON value and nothing else: no prose, no c
 _UNKNOWN = (
     "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "logit_bias", "logprobs", "top_logprobs", "min_p", "top_a",
     "prediction", "modalities", "audio",
-    "functions", "function_call",
+    "functions", "function_call", "verbosity",
 )  # fmt: skip
 _SAMPLING = ("temperature", "top_p", "top_k")
 _SEARCH_TOOL = "web_search_20250305"

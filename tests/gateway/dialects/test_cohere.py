@@ -9,7 +9,7 @@ from gateway.dialects.base import BadAnswer, InvalidRequest
 from gateway.dialects.cohere import CohereDialect
 from gateway.dialects.cohere_answers import CohereStreamDecoder, decode_cohere_answer
 from gateway.relay.sse import encode_event
-from tests.gateway.dialects.builders import endpoint, provider, request, run_stream
+from tests.gateway.dialects.builders import HELLO, endpoint, provider, request, run_stream
 
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in ("f", "g")]
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}
@@ -127,3 +127,14 @@ def test_errors_have_their_reasons():
     fault = CohereDialect().decode_error(429, {}.get, b'{"id":"x","message":"Please wait and try again later"}')
     assert (fault.error_type, fault.message) == ("rate_limit_exceeded", "Please wait and try again later")
     assert CohereDialect().decode_error(498, {}.get, b'{"message":"blocked"}').error_type == "content_policy_violation"
+
+
+def test_pictures_in_results_of_tools_follow_in_a_message_of_the_users():
+    calls = [{"id": name, "type": "function", "function": {"name": "look", "arguments": "{}"}} for name in "ab"]
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    results = [{"role": "tool", "tool_call_id": name, "content": [{"type": "text", "text": name}, picture]} for name in "ab"]
+    asked = request(messages=[*HELLO, {"role": "assistant", "content": None, "tool_calls": calls}, *results, *HELLO])
+    call = CohereDialect().encode_request(asked, endpoint(), provider("cohere", "cohere"), stream=False, max_tokens=None)
+    sent = msgspec.json.decode(call.body)["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool", "tool", "user", "user"]
+    assert sent[4]["content"] == [picture, picture]
