@@ -13,6 +13,7 @@ from gateway.relay.other_forms import is_stream, read_streamed_answer
 from gateway.relay.outcomes import calls_of
 from gateway.relay.settlement import Settler, estimate_usage, unit_usage
 from gateway.relay.tries import Attempt, Dispatcher
+from gateway.relay.turns import ask_in_turn
 from gateway.relay.upstream import UpstreamClient, UpstreamDown
 
 _OK = 200
@@ -72,22 +73,11 @@ class AnswerRelay:
             tries.end(won[0])
             self._log.answered(generation, won[0])
             return won
-        while (candidate := tries.candidate()) is not None:
-            if not await self._cashier.cover(generation, candidate):
-                tries.skip()
-                continue
-            attempt = tries.start(candidate, timeout_s=timeout_s)
-            if attempt is None:
-                continue
-            try:
-                result = await self._attempt(generation, attempt)
-            finally:
-                tries.end(attempt)
-            if isinstance(result, Answer):
-                self._log.answered(generation, attempt)
-                return attempt, result
-            tries.failed(attempt, result)
-        raise tries.error()
+        found = await ask_in_turn(tries, generation, self._cashier, self._attempt, timeout_s=timeout_s)
+        if found is None:
+            raise tries.error()
+        self._log.answered(generation, found[0])
+        return found
 
     async def _attempt(self, generation: Generation, attempt: Attempt) -> Answer | UpstreamFault:
         candidate = attempt.candidate

@@ -5,6 +5,7 @@ when it begins to be read.
 """
 
 import asyncio
+import functools
 import time
 from typing import cast
 
@@ -20,6 +21,7 @@ from gateway.relay.presence import work_while_present
 from gateway.relay.settlement import Bill, Settler, unit_usage
 from gateway.relay.streams import fault_error
 from gateway.relay.tries import Attempt, Dispatcher
+from gateway.relay.turns import ask_in_turn
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
 _OK = 200
@@ -42,23 +44,11 @@ class SoundRelay:
 
     async def _try_endpoints(self, generation: Generation, exchange: Exchange) -> None:
         tries = self._dispatcher.begin(generation)
-        while (candidate := tries.candidate()) is not None:
-            if not await self._cashier.cover(generation, candidate):
-                tries.skip()
-                continue
-            attempt = tries.start(candidate, timeout_s=self._config.first_byte_timeout_s)
-            if attempt is None:
-                continue
-            try:
-                fault = await self._attempt(generation, attempt, exchange)
-            finally:
-                tries.end(attempt)
-            if fault is None:
-                return
-            tries.failed(attempt, fault)
-        raise tries.error()
+        ask = functools.partial(self._attempt, exchange)
+        if await ask_in_turn(tries, generation, self._cashier, ask, timeout_s=self._config.first_byte_timeout_s) is None:
+            raise tries.error()
 
-    async def _attempt(self, generation: Generation, attempt: Attempt, exchange: Exchange) -> UpstreamFault | None:
+    async def _attempt(self, exchange: Exchange, generation: Generation, attempt: Attempt) -> UpstreamFault | None:
         """Relay the endpoint's sound to its end and return None, or return why it failed before its first byte."""
         name, until_s = attempt.candidate.host.spec.name, time.monotonic() + attempt.timeout_s
         try:

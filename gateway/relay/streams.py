@@ -30,6 +30,7 @@ from gateway.relay.presence import work_while_present
 from gateway.relay.settlement import Bill, Settler, estimate_usage, partial_usage, probable_nanos
 from gateway.relay.sse import Frames
 from gateway.relay.tries import Attempt, Dispatcher, Tries
+from gateway.relay.turns import ask_in_turn
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
 _OK = 200
@@ -92,20 +93,9 @@ class StreamRelay:
         if generation.route.is_hedged and (won := await self._hedger.race(generation, tries)) is not None:
             await self._relay_opening(generation, won[1], exchange, tries)
             return
-        while (candidate := tries.candidate()) is not None:
-            if not await self._cashier.cover(generation, candidate):
-                tries.skip()
-                continue
-            attempt = tries.start(candidate, timeout_s=self._config.first_byte_timeout_s)
-            if attempt is None:
-                continue
-            try:
-                fault = await self._attempt(generation, attempt, exchange)
-            finally:
-                tries.end(attempt)
-            if fault is None:
-                return
-            tries.failed(attempt, fault)
+        ask = functools.partial(self._attempt, exchange)
+        if await ask_in_turn(tries, generation, self._cashier, ask, timeout_s=self._config.first_byte_timeout_s) is not None:
+            return
         error = tries.error()
         if not exchange.started:
             raise error
@@ -123,7 +113,7 @@ class StreamRelay:
             await opening.stack.aclose()
             tries.end(opening.attempt)
 
-    async def _attempt(self, generation: Generation, attempt: Attempt, exchange: Exchange) -> UpstreamFault | None:
+    async def _attempt(self, exchange: Exchange, generation: Generation, attempt: Attempt) -> UpstreamFault | None:
         """Relay the endpoint's answer to its end and return None, or return why it failed before its first chunk."""
         candidate, until_s = attempt.candidate, time.monotonic() + attempt.timeout_s
         name = candidate.host.spec.name
