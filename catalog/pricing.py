@@ -14,12 +14,11 @@ Which rate a meter is billed at:
 import datetime as dt
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
 
-from catalog.types import RateCard, Usage
+from catalog.types import RateCard, Usage, meters_of
 
 PICOS_PER_NANO: Final = 1_000
 PICOS_PER_USD: Final = 1_000_000_000_000
@@ -47,8 +46,6 @@ PROMPT_METERS: Final = (
 COMPLETION_METERS: Final = ("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens")
 TOKEN_METERS: Final = PROMPT_METERS + COMPLETION_METERS
 UNIT_METERS: Final = ("requests", "searches", "seconds", "characters", "pages", "images")
-_METERS: Final = TOKEN_METERS + UNIT_METERS
-_counts_of: Final = attrgetter(*_METERS)
 _NO_UNITS: Final[Mapping[str, int]] = {}
 
 # What must have a rate before an endpoint may be sold: one of the sets, by the model's type.
@@ -154,9 +151,7 @@ def cost(card: RateCard, usage: Usage, *, service_tier: str = "", at: dt.datetim
     lines: list[CostLine] = []
     unpriced: list[str] = []
     total = 0
-    for meter, count in zip(_METERS, _counts_of(usage), strict=True):
-        if not count:
-            continue
+    for meter, count in meters_of(usage).items():
         if count < 0:
             msg = f"{meter} is {count}; a count is never negative"
             raise InvalidUsage(msg)

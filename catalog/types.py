@@ -59,6 +59,17 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 METERS: tuple[str, ...] = tuple(name for name in Usage.__struct_fields__ if name != "is_estimate")
 
 
+def meters_of(usage: Usage) -> dict[str, int]:
+    """Return the meters that are not zero, in their order."""
+    meters: dict[str, int] = msgspec.to_builtins(usage)  # leaves out what has its default: all zeros, one request, is_estimate
+    meters.pop("is_estimate", None)
+    if usage.requests:
+        meters["requests"] = usage.requests
+    else:
+        meters.pop("requests", None)
+    return meters
+
+
 class PriceTier(msgspec.Struct, frozen=True):
     """Rates for the whole request when its prompt is longer than ``min_prompt_tokens`` (strictly)."""
 

@@ -1,4 +1,4 @@
-"""One connection of a process to the money store (Redis or Valkey): every command of an event-loop turn leaves in one write.
+"""One connection of a process to the money store (Redis or Valkey): under load every command of an event-loop turn leaves in one write.
 
 Replies come back in the order of the commands, so waiting callers stand in a queue. One watchdog serves all time-outs: when the
 server is silent although calls wait, nothing behind the oldest can be answered either, so the whole connection is dropped and every
@@ -30,6 +30,8 @@ _GRACE_S = 0.01
 _SLOW_FACTOR = 4
 # Above this many waiting calls the store is not keeping up; more would only grow memory.
 _PENDING_MAX = 200_000
+# With no more calls than this under way a caller that waits is not made to wait for the end of the turn: there is little to gather.
+_FEW_CALLS = 2
 # Errors that speak of the server's state and not of the call.
 _UNAVAILABLE = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "TRYAGAIN", "UNKILLABLE")
 
@@ -177,6 +179,8 @@ class MoneyConnection:
         if not self.connected or len(self._pending) >= _PENDING_MAX:
             return _fail_quietly(future, MoneyStoreDown())
         self._send(_Call(future, loop.time(), script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
+        if len(self._pending) <= _FEW_CALLS:
+            self._flush()
         return future
 
     def post_script(self, script: Script, keys: Sequence[str], args: Sequence[Arg], tell: Callable[[Any, Exception | None], None]) -> None:

@@ -118,7 +118,7 @@ def decode_chat_answer(body: bytes) -> Answer:
         error_object = parsed["error"] if isinstance(parsed["error"], dict) else {"message": str(parsed["error"])}
         raise BadAnswer(make_fault(error_object, status=200))
     choices = parsed.get("choices")
-    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+    if not isinstance(choices, list) or not {dict}.issuperset(map(type, choices)):
         raise BadAnswer(malformed("an answer without choices"))
     clean = [_clean_choice(choice, place) for place, choice in enumerate(choices)]
     created = parsed.get("created")

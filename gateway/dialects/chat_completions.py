@@ -33,6 +33,7 @@ ROUTER_FIELDS = frozenset(
     }
 )  # fmt: skip
 _REPLACED = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "service_tier", "user", "cache_control"})
+_NOT_PASSED = ROUTER_FIELDS | _REPLACED
 # Parameters that the catalog lists per endpoint; one that is not listed is left out, as OpenRouter does.
 LISTED_PARAMETERS = frozenset(
     {
@@ -41,6 +42,7 @@ LISTED_PARAMETERS = frozenset(
     }
 )  # fmt: skip
 _TOOL_FIELDS = ("parallel_tool_calls",)
+_REASONING_FIELDS = frozenset(REASONING_FIELDS)
 # What only routers and reasoning hosts know on a message.
 _MESSAGE_EXTRAS = ("reasoning", "reasoning_content", "reasoning_details", "annotations", "model", "images", "cache_control")
 _EXTRA_MARKS = (b'"cache_control"', b'"reasoning', b'"developer"', b'"annotations"', b'"images"', b'"function_call"')
@@ -153,7 +155,7 @@ class ChatCompletionsDialect:
         dropped = _unknown_parameters(source, endpoint, quirks)
         body: Json = {"model": endpoint.provider_model_id}
         for name, value in source.items():
-            if name not in ROUTER_FIELDS and name not in _REPLACED and name not in dropped:
+            if name not in _NOT_PASSED and name not in dropped:
                 body[name] = value
         if request.has_extras:
             body["messages"] = [_plain_message(message, quirks) for message in source["messages"]]
@@ -187,11 +189,15 @@ class ChatCompletionsDialect:
 
 def _unknown_parameters(source: Json, endpoint: EndpointSpec, quirks: Quirks) -> tuple[str, ...]:
     supported = endpoint.supported_parameters
-    dropped = [name for name in source if name in LISTED_PARAMETERS and name not in supported] if supported else []
-    if "tools" in dropped:
-        dropped += [name for name in _TOOL_FIELDS if name in source]
-    dropped += [name for name in source if name in quirks.refuses and name not in dropped]
-    if supported and "reasoning" not in supported and "reasoning_effort" not in supported:
+    # Most requests have none of these, which a set sees at once.
+    dropped: list[str] = []
+    if supported and not LISTED_PARAMETERS.isdisjoint(source):
+        dropped += [name for name in source if name in LISTED_PARAMETERS and name not in supported]
+        if "tools" in dropped:
+            dropped += [name for name in _TOOL_FIELDS if name in source]
+    if not quirks.refuses.isdisjoint(source):
+        dropped += [name for name in source if name in quirks.refuses and name not in dropped]
+    if supported and not _REASONING_FIELDS.isdisjoint(source) and "reasoning" not in supported and "reasoning_effort" not in supported:
         dropped += [name for name in REASONING_FIELDS if source.get(name) is not None]
     return tuple(dropped)
 

@@ -214,6 +214,8 @@ class ChatBody(msgspec.Struct):
     cache_control: Json | None = None
 
 
+# Beside the messages, what a model reads of a request.
+_READ_AS_JSON = frozenset({"tools", "response_format", "prediction"})
 _CHOICES: dict[str, str] = {
     "role": "system, developer, user, assistant, tool",
     "content.type": "text, image_url, input_audio, video_url, file",
@@ -334,10 +336,8 @@ def measure(request: ChatRequest, typed: ChatBody) -> None:
         elif not isinstance(message, ToolMessage) and message.name:
             total += _size(message.name)
     body = request.body
-    for name in ("tools", "response_format", "prediction"):
-        value = body.get(name)
-        if value:
-            total += len(msgspec.json.encode(value))
+    if not _READ_AS_JSON.isdisjoint(body):
+        total += sum(len(msgspec.json.encode(body[name])) for name in _READ_AS_JSON if body.get(name))
     request.prompt_bytes = total
     request.message_count = len(typed.messages)
 

@@ -36,10 +36,7 @@ def _is_plain(report: Json) -> bool:
     if prompt_tokens.__class__ is not int or completion_tokens.__class__ is not int:
         return False
     for name, value in report.items():
-        if value.__class__ is dict:
-            if any(value.values()):
-                return False
-        elif value and name not in _TOTALS:
+        if value and name not in _TOTALS and (value.__class__ is not dict or any(value.values())):
             return False
     total = report.get("total_tokens")
     return 0 <= prompt_tokens <= _COUNT_MAX and 0 <= completion_tokens <= _COUNT_MAX and total == prompt_tokens + completion_tokens

@@ -34,6 +34,7 @@ from gateway.relay.stickiness import SESSION_MAX, Stickiness
 from gateway.relay.streams import StreamRelay
 from gateway.relay.web_search import mark_search
 
+_WISHES = frozenset({b"anthropic-beta", b"x-anthropic-beta", b"x-session-id", *METADATA_HEADERS})  # headers that few requests have
 _SLOW_BODY_BYTES = 256 * 1024  # from here on a body is read beside the loop
 
 
@@ -100,10 +101,8 @@ class ChatFlow:
         exchange.generation_id = f"gen-{event_id.hex}"
         exchange.extra_headers.append((b"x-generation-id", exchange.generation_id.encode()))
         request = await self.read(caller, dialect, body)
-        request.beta = exchange.header(b"anthropic-beta") or exchange.header(b"x-anthropic-beta")
-        request.wants_metadata = any(exchange.header(name).lower() == "enabled" for name in METADATA_HEADERS)
-        if not request.session_id and (session := exchange.header(b"x-session-id")):
-            request.session_id = checked_session(session)
+        if not _WISHES.isdisjoint(exchange.headers):
+            read_wishes(exchange, request)
         route = self._route(view, request, caller.org_id)
         generation = start_generation(
             event_id=event_id,
@@ -190,6 +189,14 @@ class ChatFlow:
         wish, home = read_wish(request), self._stickiness.find(org_id, request)
         names = plan_names(view, request, wish, home=home, health=self._health, rng=self._rng)
         return plan_route(view, request, wish, names, home=home, health=self._health, rng=self._rng)[0]
+
+
+def read_wishes(exchange: Exchange, request: ChatRequest) -> None:
+    """Put what headers wish for into the request. Raises: BadRequest."""
+    request.beta = exchange.header(b"anthropic-beta") or exchange.header(b"x-anthropic-beta")
+    request.wants_metadata = any(exchange.header(name).lower() == "enabled" for name in METADATA_HEADERS)
+    if not request.session_id and (session := exchange.header(b"x-session-id")):
+        request.session_id = checked_session(session)
 
 
 def checked_session(session: str) -> str:

@@ -11,7 +11,7 @@ from billing.authorizer.holds import Holds
 from billing.money import nanos_from_picos
 from billing.types import UsageEvent
 from catalog.pricing import PROMPT_METERS, TOKEN_METERS, Cost, UnpricedMeter, cost, rate_of, sold_meters
-from catalog.types import METERS, EndpointSpec, ModelType, RateCard, Usage
+from catalog.types import METERS, EndpointSpec, ModelType, RateCard, Usage, meters_of
 from gateway.dialects.base import ChatRequest
 from gateway.dialects.client import Closing
 from gateway.relay.catalog import Candidate, Host
@@ -87,17 +87,6 @@ def partial_usage(generation: Generation, reported: Usage | None, output_chars: 
         return estimate
     missing = estimate.output_tokens - reported.completion_tokens
     return reported if missing <= 0 else msgspec.structs.replace(reported, output_tokens=reported.output_tokens + missing, is_estimate=True)
-
-
-def meters_of(usage: Usage) -> dict[str, int]:
-    """Return the meters that are not zero."""
-    meters: dict[str, int] = msgspec.to_builtins(usage)  # leaves out what has its default: all zeros, one request, is_estimate
-    meters.pop("is_estimate", None)
-    if usage.requests:
-        meters["requests"] = usage.requests
-    else:
-        meters.pop("requests", None)
-    return meters
 
 
 def _priced(card: RateCard, usage: Usage, service_tier: str, at: dt.datetime, endpoint_id: str) -> Cost:
