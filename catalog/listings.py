@@ -107,9 +107,11 @@ class Listings:
             if target_id in self._models:
                 self._models[alias] = _list_alias(self._models[target_id], alias)
         window = max((one.model.context_length for one in self._models.values()), default=0)
-        self._models |= {one.id: _list_router(one, context_length=window) for one in routers}
+        # Where nothing is left to choose from, there is no router either.
+        has_choice = {is_free: any(one.endpoints[0].is_free is is_free for one in self._models.values()) for is_free in (False, True)}
+        self._models |= {one.id: _list_router(one, context_length=window) for one in routers if has_choice[one.is_free]}
         self._models = dict(sorted(self._models.items(), key=lambda item: (-item[1].model.created_s, item[0])))
-        self._router_names = {name: one.id for one in routers for name in one.also}
+        self._router_names = {name: one.id for one in routers if one.id in self._models for name in one.also}
         self._kept: OrderedDict[object, Body] = OrderedDict()
         self._endpoints: dict[str, Body] = {}
         self._measured: dict[str, tuple[int, Body]] = {}  # by model id or alias, with the moment that it is of

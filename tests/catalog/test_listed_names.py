@@ -81,3 +81,14 @@ def test_they_are_no_news_and_draw_no_pictures(listings: Listings) -> None:
     assert LATEST not in feed
     assert "tollway/auto" not in feed
     assert LATEST not in {one["id"] for one in json.loads(listings.image_models.plain)["data"]}
+
+
+def test_where_nothing_is_left_to_choose_from_there_is_no_router(real_catalog: RealCatalog) -> None:
+    unanswered = frozenset(real_catalog.snapshot.endpoints)
+    empty = Listings(
+        real_catalog.snapshot, public_url="https://tollway.example", unanswered=unanswered, latest={LATEST: TARGET}, routers=ROUTERS
+    )
+
+    assert ask(empty, "") == []
+    with pytest.raises(UnknownModel):
+        empty.model("openrouter/auto")
