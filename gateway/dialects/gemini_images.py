@@ -9,6 +9,9 @@ from gateway.dialects.base import Answer, BadAnswer, ChatRequest, InvalidRequest
 from gateway.dialects.faults import malformed
 from gateway.dialects.units import JSON_HEADERS, UnitDialect, encode_json, read_answer, whole_answer
 
+# What each takes of a wish; the rest is reported as left out.
+_IMAGEN_TAKES = frozenset({"prompt", "n", "wants_url", "aspect_ratio", "size"})
+_GEMINI_TAKES = _IMAGEN_TAKES | {"references", "seed", "resolution"}
 _GEMINI_RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 
 
@@ -36,7 +39,8 @@ class GeminiImages(UnitDialect):
         wish = {"image_size": asked.get("resolution"), "aspect_ratio": asked.get("aspect_ratio") or _nearest_ratio(asked)}
         body["image_config"] = {name: value for name, value in wish.items() if value}
         chat = msgspec.structs.replace(request, body=body, kind="chat", stream=False)
-        return self._chat.encode_request(chat, endpoint, provider, stream=False, max_tokens=max_tokens)
+        call = self._chat.encode_request(chat, endpoint, provider, stream=False, max_tokens=max_tokens)
+        return msgspec.structs.replace(call, dropped=(*call.dropped, *(name for name in asked if name not in _GEMINI_TAKES)))
 
     def decode_answer(self, body: bytes) -> Answer:
         """Read the pictures out of the chat's answer. Raises: BadAnswer, also when it drew none."""
@@ -73,7 +77,12 @@ def _encode_imagen(asked: Json, endpoint: EndpointSpec) -> UpstreamCall:
     if ratio := asked.get("aspect_ratio") or _nearest_ratio(asked):
         options["aspectRatio"] = ratio
     body = {"instances": [{"prompt": asked["prompt"]}], "parameters": options}
-    return UpstreamCall(path=f"/models/{quote(endpoint.provider_model_id, safe='')}:predict", body=encode_json(body), headers=JSON_HEADERS)
+    return UpstreamCall(
+        path=f"/models/{quote(endpoint.provider_model_id, safe='')}:predict",
+        body=encode_json(body),
+        headers=JSON_HEADERS,
+        dropped=tuple(name for name in asked if name not in _IMAGEN_TAKES),
+    )
 
 
 def _decode_imagen(body: bytes) -> Answer:

@@ -61,6 +61,7 @@ class _Body(msgspec.Struct):
     moderation: Literal["auto", "low"] | None = None
     seed: int | None = None
     stream: bool | None = None
+    partial_images: Annotated[int, msgspec.Meta(ge=0, le=3)] | None = None
     input_references: Annotated[list[_Reference], msgspec.Meta(max_length=_REFERENCES_MAX)] | None = None
     provider: Json | None = None
     user: str | None = None
@@ -134,6 +135,10 @@ class ImagesClient(UnitClient):
             canonical["quality"] = _QUALITIES.get(quality, quality)
         if references:
             canonical["references"] = references
+        if typed.partial_images and not typed.stream:
+            raise InvalidRequest("partial_images needs stream to be true.", "partial_images")
+        if typed.partial_images:
+            canonical["partial_images"] = typed.partial_images
         if typed.response_format == "url":
             canonical["wants_url"] = True
         tokens = tokens_of(canonical)

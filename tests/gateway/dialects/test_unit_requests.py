@@ -235,3 +235,9 @@ def test_vertexs_three_answers_are_read_with_what_they_count():
     predictions = [{"embeddings": {"values": [0.5], "statistics": {"token_count": tokens, "truncated": False}}} for tokens in (2, 4)]
     assert read({"predictions": predictions}) == ([[0.5], [0.5]], Usage(input_tokens=6))
     assert read({"predictions": [{"textEmbedding": [0.25]}]}) == ([[0.25]], None)
+
+
+def test_what_googles_pictures_do_not_take_is_reported():
+    asked = {"prompt": "x", "quality": "high", "seed": 7, "resolution": "2K", "output_format": "png"}
+    assert set(send("images", "gemini", model="gemini-image", **asked).dropped) == {"quality", "output_format"}
+    assert set(send("images", "gemini", model="imagen-4", **asked).dropped) == {"quality", "output_format", "seed", "resolution"}

@@ -199,3 +199,17 @@ def test_the_router_s_own_client_reads_the_answer(customer):
 
     assert len(answer.data) == 2
     assert answer.data[0].media_type == "image/png"
+
+
+def test_unfinished_pictures_are_not_sent_and_that_is_said(customer):
+    answer = ask(customer, stream=True, partial_images=2)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-tollway-dropped-parameters"] == "partial_images"
+    assert answer.text.count("event: image_generation.completed") == 1
+    assert "partial_images" not in customer.stack.recorder.calls[-1].json()
+
+
+@pytest.mark.parametrize("wrong", [{"partial_images": 4, "stream": True}, {"partial_images": 1}])
+def test_a_wrong_number_of_unfinished_pictures_is_refused_by_name(customer, wrong):
+    answer = ask(customer, **wrong)
+    assert (answer.status_code, answer.json()["error"]["metadata"]["param"]) == (400, "partial_images")
