@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import gzip
+import threading
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,37 @@ def test_files_are_checked_from_the_first_byte_to_the_last(used, folder, capsys)
     assert [problem.partition(": ")[0] for problem in archive.check_files()] == [str(whole), str(other)]
     with pytest.raises(CommandError, match="2 of the archive's files"):
         call_command("archive_usage", "--check")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_check_that_reads_one_moment_holds_the_drop_back_and_sees_the_day_whole(organization, make_key, folder, monkeypatch):
+    key = make_key()[0]
+    transfers.grant(organization=organization, amount_nanos=10**9, reason="r", idempotency_key="k", by=None)
+    book(key, event_id=plane.id_at(NOON), amount_picos=7_000)
+    monkeypatch.setattr(archive, "_DROP_WAIT", "200ms")
+    outcomes = []
+
+    def run() -> None:
+        try:
+            outcomes.append(archive.archive_day(DAY))
+        except DatabaseError as error:
+            outcomes.append(type(error).__name__)
+        finally:
+            connection.close()
+
+    def archive_aside() -> None:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+
+    with invariants.one_moment():
+        # The moment is fixed by the first look at the books, the lock was taken before.
+        archive_aside()
+        assert list(invariants.usage()) == []
+    assert (outcomes, DAY in partitions.days(), UsageArchive.objects.count()) == (["OperationalError"], True, 0)
+
+    archive_aside()
+
+    assert outcomes[1] is not None
+    assert (outcomes[1].rows, DAY in partitions.days()) == (1, False)
+    assert list(invariants.usage()) == []
