@@ -9,6 +9,7 @@ Actor = User | ApiKey | None
 
 Action = Literal[
     "organization.created",
+    "organization.moved",
     "organization.renamed",
     "api_key.created",
     "api_key.updated",

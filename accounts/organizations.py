@@ -1,4 +1,4 @@
-"""Make and rename organizations. Every one has an owner and a ledger shard for life."""
+"""Make and rename organizations. Every one has an owner and a place in the ledger."""
 
 import secrets
 
@@ -50,6 +50,15 @@ def create_personal(*, user: User) -> Organization:
     if owned is not None:
         return owned.organization
     return create(name=user.email.partition("@")[0][:NAME_MAX] or "Personal", owner=user)
+
+
+@transaction.atomic
+def place(*, organization: Organization, shard: int) -> None:
+    """Write down that the organization lives on another ledger shard. Called by who moves its money (billing.books.moving)."""
+    locked = Organization.objects.select_for_update().get(pk=organization.pk)
+    detail = {"from": locked.shard, "to": shard}
+    Organization.objects.filter(pk=locked.pk).update(shard=shard)
+    audit.record(organization_id=locked.pk, by=None, action="organization.moved", target=locked.public_id, detail=detail)
 
 
 @transaction.atomic

@@ -348,4 +348,6 @@ def _refusal(status: bytes, reply: list[Any]) -> Exception:
         return KeyDisabled("the API key is disabled")
     if status == b"KEY_EXPIRED":
         return KeyExpired("the API key has expired")
+    if status == b"MOVING":
+        return MoneyStoreDown("the organization moves to another shard", retry_after_s=2.0)
     return MoneyStoreDown("the live balances are being rebuilt")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from accounts.types import InvalidKey
 from billing.authorizer.connection import MoneyStoreDown, MoneyStoreError
-from billing.authorizer.loader import ScopeLoader
+from billing.authorizer.loader import MovedAway, ScopeLoader
 from billing.authorizer.spool import Segment, Spool, SpoolRecord
 
 logger = logging.getLogger(__name__)
@@ -143,6 +143,10 @@ class Janitor:
             try:
                 await self._loader.load_balance(shard=shard, org_id=org_id, epoch=epoch)
                 await self._loader.load_key(shard=shard, org_id=org_id, key_id=key_id, epoch=epoch)
+            except MovedAway as moved:
+                for record in records:
+                    if (record.shard, record.org_id) == (shard, org_id):
+                        record.shard = moved.shard
             except InvalidKey:
                 logger.exception("spool_event_of_unknown_key org=%s key=%s", org_id, key_id)
 

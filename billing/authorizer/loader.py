@@ -27,6 +27,7 @@ select coalesce(sum(credits_nanos - debits_nanos), 0)::bigint, coalesce(max(seq)
        exists (select 1 from billing_admissionfreeze where organization_id = %(org_id)s and lifted_at is null)
 from billing_account where org_id = %(org_id)s
 """
+_HOME = "select shard from accounts_organization where id = %(org_id)s"
 _KEY = """
 select version, limit_nanos, limit_reset, disabled or deleted_at is not null, floor(extract(epoch from expires_at))::bigint
 from accounts_apikey where id = %(key_id)s and organization_id = %(org_id)s
@@ -56,6 +57,14 @@ class BooksDown(MoneyStoreDown):
     """PostgreSQL cannot be asked."""
 
 
+class MovedAway(MoneyStoreDown):
+    """The organization lives on another ``shard`` now; whoever asks again hears of it."""
+
+    def __init__(self, shard: int) -> None:
+        super().__init__(f"the organization has moved to shard {shard}", retry_after_s=1.0)
+        self.shard = shard
+
+
 @lru_cache(maxsize=16)
 def _day_text(days: int) -> str:
     """Return the UTC day so many days after the epoch as PostgreSQL reads it."""
@@ -71,7 +80,7 @@ class ScopeLoader:
         self._loading: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     async def load_balance(self, *, shard: int, org_id: int, epoch: int) -> None:
-        """Put the balance into the store if it has none and its epoch is still ``epoch``. Raises: BooksDown, MoneyStoreDown."""
+        """Put the balance into the store if it has none and its epoch is still ``epoch``. Raises: BooksDown, MovedAway, MoneyStoreDown."""
         await self._share(("org", org_id), lambda: self._load_balance(shard, org_id, epoch))
 
     async def load_key(self, *, shard: int, org_id: int, key_id: int, epoch: int) -> None:
@@ -98,7 +107,8 @@ class ScopeLoader:
     async def _load_balance(self, shard: int, org_id: int, epoch: int) -> None:
         keys = shard_keys(shard)
         for _ in range(_READS_MAX):
-            [[(balance_nanos, seq, is_frozen)]] = await self._read((_BALANCE, {"org_id": org_id}))
+            [(balance_nanos, seq, is_frozen)], home = await self._read((_BALANCE, {"org_id": org_id}), (_HOME, {"org_id": org_id}))
+            _check_home(home, shard)
             reply = await self._connection.run_script(
                 PUT_BALANCE,
                 [keys.epoch, f"{keys.balance}{org_id}", keys.known],
@@ -116,7 +126,10 @@ class ScopeLoader:
             now_s = int((await self._connection.execute("TIME"))[0])
             at, who = periods_at(now_s), {"org_id": org_id, "key_id": key_id}
             starts = {"day": at.day_start, "week": at.week_start, "month": at.month_start}
-            rules, [(spent, spent_day, spent_week, spent_month)] = await self._read((_KEY, who), (_SPENT, {**who, **starts}))
+            rules, [(spent, spent_day, spent_week, spent_month)], home = await self._read(
+                (_KEY, who), (_SPENT, {**who, **starts}), (_HOME, who)
+            )
+            _check_home(home, shard)
             if not rules:
                 msg = f"the books have no key {key_id} of organization {org_id}"
                 raise InvalidKey(msg)
@@ -145,3 +158,9 @@ class ScopeLoader:
             task.add_done_callback(lambda _: self._loading.pop(name, None))
         # A caller that leaves must not take the read from the others.
         await asyncio.shield(task)
+
+
+def _check_home(rows: list[tuple[Any, ...]], shard: int) -> None:
+    """Read after the balance: a move writes both down in one transaction, after the old shard has forgotten it. Raises: MovedAway."""
+    if rows and rows[0][0] != shard:
+        raise MovedAway(rows[0][0])

@@ -48,12 +48,20 @@ def publish(organization: Organization) -> int:
     done = 0
     for change in BalanceChange.objects.filter(org=organization, published_at=None).order_by("seq"):
         outcome = live.apply_credit(org_id=organization.pk, shard=organization.shard, seq=change.seq, amount_nanos=change.amount_nanos)
+        if outcome == "absent" and (shard := _home(organization)) != organization.shard:
+            # It moved while we looked elsewhere, and its new shard may have been loaded before this change.
+            organization.shard = shard
+            outcome = live.apply_credit(org_id=organization.pk, shard=shard, seq=change.seq, amount_nanos=change.amount_nanos)
         if outcome == "gap":
             _close_gap(organization)
         # 'absent' counts as published: whoever loads the balance must have read at least this change.
         BalanceChange.objects.filter(pk=change.pk, published_at=None).update(published_at=timezone.now())
         done += 1
     return done
+
+
+def _home(organization: Organization) -> int:
+    return int(Organization.objects.values_list("shard", flat=True).get(pk=organization.pk))
 
 
 def _close_gap(organization: Organization) -> None:

@@ -78,6 +78,11 @@ def reserve(
     return run(RESERVE, hold_keys(organization.shard, organization.pk, (key_id,)), args)[0].decode()
 
 
+def reserve_word(org_id: int, shard: int) -> str:
+    """Ask a shard for nothing and return its word."""
+    return run(RESERVE, hold_keys(shard, org_id, (1,)), ["", org_id, new_id().hex, 0, 1_000, 0, 1, b"{}"])[0].decode()
+
+
 def settle(event: UsageEvent, *, late: bool = False) -> str:
     """Settle as a gateway does; ``late`` is a spool sent again. Return the script's word."""
     keys = close_keys(event.shard, event.org_id, (event.key_id,))

@@ -16,6 +16,7 @@ from billing.live.store import store
 from billing.models import Account, BalanceChange, UsageEvent
 from tests.billing import plane
 from tests.factories.people import UserFactory
+from tests.faults.scale import times as scaled
 
 # Balances pass 2**53, beyond which doubles are not exact; a request's picos must fit into 64 bits, which is $9.2 million.
 AMOUNTS = st.one_of(st.integers(0, 3), st.integers(1, 10**9), st.integers(2**52, 2**52 + 2**50))
@@ -44,6 +45,8 @@ CRASHES = {
 
 class Ledger(RuleBasedStateMachine):
     """``charges`` is what each request is to cost in the end, by event; ``running`` are holds, ``lost`` requests of dead gateways."""
+
+    steps = 0  # in all sequences together
 
     @initialize()
     def begin(self):
@@ -161,6 +164,7 @@ class Ledger(RuleBasedStateMachine):
     def what_is_live_is_never_too_high_and_what_is_held_is_the_sum_of_holds(self):
         if not hasattr(self, "running"):
             return
+        Ledger.steps += 1
         org_of = {e.event_id: e.org_id for e in [*self.running.values(), *self.spool.values(), *self.lost.values()]}
         for organization in self.organizations:
             known = live.read_balance(org_id=organization.pk, shard=self.shard)
@@ -196,11 +200,13 @@ class Ledger(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_sequence_of_events_and_crashes_loses_or_doubles_a_nano(money_store):
+def test_no_sequence_of_events_and_crashes_loses_or_doubles_a_nano(money_store, record_property):
+    Ledger.steps = 0
+
     run_state_machine_as_test(
         Ledger,
         settings=settings(
-            max_examples=12,
+            max_examples=scaled(12, 60),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -208,3 +214,7 @@ def test_no_sequence_of_events_and_crashes_loses_or_doubles_a_nano(money_store):
             phases=[Phase.generate],
         ),
     )
+
+    assert Ledger.steps >= scaled(200, 1_000)
+    record_property("repeats", Ledger.steps)
+    record_property("figure", f"{Ledger.steps:,} steps of random sequences on the real books, with crashes in between")

@@ -1,5 +1,6 @@
 """The whole service as ``make run`` starts it, with its processes in reach of a killer, and traffic whose every answer is remembered."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -39,6 +40,7 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.is_settled = True
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -108,6 +110,16 @@ class Stack:
         assert found, "the money store is not running"
         return found
 
+    def _database(self) -> psycopg.Connection[Any]:
+        """Connect as soon as the database lets anybody in: one that was killed recovers first."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while True:
+            try:
+                return psycopg.connect(self.settings["DATABASE_URL"], connect_timeout=10)
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, "the database does not come back"
+                time.sleep(0.2)
+
     def database_answers(self) -> bool:
         try:
             with psycopg.connect(self.settings["DATABASE_URL"], connect_timeout=2) as connection:
@@ -156,15 +168,17 @@ class Stack:
     @contextmanager
     def traffic(self, *, threads: int = 4) -> Iterator[Answered]:
         """Send requests all the while, from several threads; yields the record, complete when the block has ended."""
+        self.is_settled = False
         record, lock, stopping = Answered(), threading.Lock(), threading.Event()
 
         def send(number: int) -> None:
-            with httpx.Client(timeout=20) as client:
+            with httpx.Client(timeout=60) as client:
                 count = 0
                 while not stopping.is_set():
                     count += 1
                     self._send_one(client, f"thread {number}, request {count}", record, lock)
 
+        self._await_the_first(record, lock)
         workers = [threading.Thread(target=send, args=(number,)) for number in range(threads)]
         for worker in workers:
             worker.start()
@@ -174,6 +188,29 @@ class Stack:
             stopping.set()
             for worker in workers:
                 worker.join()
+
+    def _await_the_first(self, record: Answered, lock: threading.Lock) -> None:
+        """Send until one is answered: a test before this one may have left a shard that waits for its rebuild."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        with httpx.Client(timeout=60) as client:
+            while not record.costs_nanos:
+                assert time.monotonic() < deadline, record
+                self._send_one(client, "the first", record, lock)
+        record.refused = 0
+
+    def await_answers(self, record: Answered, more: int) -> None:
+        """Wait until so many more requests were answered, however slow the machine is."""
+        wanted, deadline = len(record.costs_nanos) + more, time.monotonic() + READY_WITHIN_S
+        while len(record.costs_nanos) < wanted:
+            assert time.monotonic() < deadline, f"{len(record.costs_nanos)} of {wanted} were answered, {record.refused} refused"
+            time.sleep(0.05)
+
+    def await_refusals(self, record: Answered, more: int) -> None:
+        """Wait until so many more requests were refused."""
+        wanted, deadline = record.refused + more, time.monotonic() + READY_WITHIN_S
+        while record.refused < wanted:
+            assert time.monotonic() < deadline, f"nobody was refused, {len(record.costs_nanos)} answered"
+            time.sleep(0.01)
 
     def _send_one(self, client: httpx.Client, text: str, record: Answered, lock: threading.Lock) -> None:
         try:
@@ -195,21 +232,38 @@ class Stack:
         if answer.status_code == 503:
             time.sleep(0.05)
 
+    def earlier(self) -> set[str]:
+        """Return the generations of before, for which a test does not answer; waits until what another one left is booked."""
+        if not self.is_settled:
+            self.settle()
+        return set(self.receipts())
+
     def receipts(self) -> dict[str, list[tuple[int, str]]]:
         """Return (amount in nanos, status) of every usage row, by generation id."""
-        with psycopg.connect(self.settings["DATABASE_URL"]) as connection:
+        with self._database() as connection:
             rows = connection.execute("SELECT event_id, amount_nanos, status FROM billing_usageevent ORDER BY event_id, part").fetchall()
         found: dict[str, list[tuple[int, str]]] = {}
         for event_id, amount_nanos, status in rows:
             found.setdefault(f"gen-{event_id.hex}", []).append((amount_nanos, status))
         return found
 
+    def organization(self) -> str:
+        """Return the public id of the organization whose key sends the traffic."""
+        secret = self.demo["TOLLWAY_API_KEY"]
+        with self._database() as connection:
+            rows = connection.execute(
+                "SELECT organization.public_id FROM accounts_organization organization JOIN accounts_apikey key"
+                " ON key.organization_id = organization.id WHERE key.hash = %s",
+                [hashlib.sha256(secret.encode()).hexdigest()],
+            ).fetchall()
+        return rows[0][0]
+
     def freezes(self) -> list[str]:
         """Return why any organization was kept from starting requests: no fault may look like books in doubt."""
-        with psycopg.connect(self.settings["DATABASE_URL"]) as connection:
+        with self._database() as connection:
             return [row[0] for row in connection.execute("SELECT reason FROM billing_admissionfreeze ORDER BY id").fetchall()]
 
-    def settle(self, *, within_s: float = 90.0) -> None:
+    def settle(self, *, within_s: float = 240.0) -> None:
         """Wait until nothing is held and everything settled is booked, as the invariants see it. Fails with their words.
 
         What is held is asked first: a hold that expires after the books were verified would leave its receipt on the way to them.
@@ -219,11 +273,12 @@ class Stack:
             held_nanos = self.held_nanos()
             proof = self.manage("verify_ledger")
             if proof.returncode == 0 and held_nanos == 0:
+                self.is_settled = True
                 return
             assert time.monotonic() < deadline, proof.stdout + proof.stderr
             time.sleep(1)
 
-    def await_receipts(self, names: Iterable[str], *, within_s: float = 60.0) -> None:
+    def await_receipts(self, names: Iterable[str], *, within_s: float = 180.0) -> None:
         """Wait until every generation has a receipt: what a lost money store had not kept comes out of the gateways' spools, seconds later
         than the first proof of the books. Does not fail: whoever compares says what is missing.
         """
@@ -246,7 +301,7 @@ class Stack:
             "TOLLWAY_DATA": str(self.folder),
         }
         return subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
 

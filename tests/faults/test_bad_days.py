@@ -11,7 +11,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 
 
 def assert_everything_is_billed_once(stack, record, before):
-    """Every answer that a client saw has exactly one receipt with its cost; requests whose connection broke have at most one each."""
+    """Every answer that a client saw has exactly one receipt with its cost; requests whose connection broke have at most one each.
+
+    A refusal charges nothing. Its hold may have been taken all the same, unheard: the reaper closes it with a receipt of nothing.
+    """
     stack.await_receipts(record.costs_nanos)
     stack.settle()
     assert stack.freezes() == []
@@ -20,51 +23,53 @@ def assert_everything_is_billed_once(stack, record, before):
     seen = {name: receipts.pop(name, []) for name in record.costs_nanos}
     assert {name: sum(amount for amount, _ in rows) for name, rows in seen.items()} == record.costs_nanos
     assert {len(rows) for rows in seen.values()} <= {1}
-    assert len(receipts) <= record.unknown
+    of_nothing = [name for name, rows in receipts.items() if rows == [(0, "expired")]]
+    assert len(receipts) - len(of_nothing) <= record.unknown
+    assert len(receipts) <= record.unknown + record.refused
 
 
 def test_a_killed_settlement_worker_loses_and_doubles_nothing(stack):
-    before = set(stack.receipts())
+    before = stack.earlier()
 
     with stack.traffic() as record:
         for _ in range(3):
-            time.sleep(1.5)
+            stack.await_answers(record, 20)
             stack.kill(*stack.processes("celery -A gateway.celery worker"))
-        time.sleep(1)
+        stack.await_answers(record, 20)
 
-    assert len(record.costs_nanos) > 50
     assert record.unknown == 0
     assert_everything_is_billed_once(stack, record, before)
 
 
 def test_a_killed_money_store_refuses_for_a_moment_and_loses_nothing(stack):
-    before = set(stack.receipts())
+    before = stack.earlier()
 
     with stack.traffic() as record:
         for _ in range(2):
-            time.sleep(3)
+            stack.await_answers(record, 20)
             stack.kill(*stack.money_store())
-            time.sleep(4)
+            stack.await_refusals(record, 1)
+            stack.await_answers(record, 20)
 
-    assert len(record.costs_nanos) > 50
     assert_everything_is_billed_once(stack, record, before)
 
 
 def test_a_killed_database_stops_no_traffic_and_loses_nothing(stack):
-    before = set(stack.receipts())
+    before = stack.earlier()
 
     with stack.traffic() as record:
-        time.sleep(1.5)
+        stack.await_answers(record, 20)
         stack.kill(*stack.processes("postgres -D")[:1])
         time.sleep(4)
+        stack.await_answers(record, 20)
 
-    assert len(record.costs_nanos) > 50
     assert record.refused == 0
     assert_everything_is_billed_once(stack, record, before)
 
 
 def test_killed_web_workers_leave_no_hold_and_charge_at_most_what_was_sent(stack):
-    before = set(stack.receipts())
+    before = stack.earlier()
+    stack.is_settled = False
     started: list[str] = []
     ended: list[str] = []
 
@@ -82,7 +87,7 @@ def test_killed_web_workers_leave_no_hold_and_charge_at_most_what_was_sent(stack
     threads = [threading.Thread(target=stream, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(started) < 6 and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(6)  # longer than a heartbeat, which tells what was spent so far
@@ -103,13 +108,12 @@ def test_killed_web_workers_leave_no_hold_and_charge_at_most_what_was_sent(stack
 
 
 def test_killed_web_workers_under_whole_answers_bill_what_was_answered(stack):
-    before = set(stack.receipts())
+    before = stack.earlier()
 
     with stack.traffic() as record:
         for _ in range(3):
-            time.sleep(1.5)
+            stack.await_answers(record, 10)
             stack.kill(stack.web_workers()[0])  # the other one goes on
-            time.sleep(3)
+            stack.await_answers(record, 10)
 
-    assert len(record.costs_nanos) > 20
     assert_everything_is_billed_once(stack, record, before)

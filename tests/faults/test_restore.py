@@ -27,7 +27,7 @@ def _incidents(stack):
 
 @pytest.mark.long
 def test_a_database_restored_to_a_minute_ago_is_noticed_and_a_command_brings_back_what_it_lost(stack, record_property):
-    before = set(stack.receipts())
+    before = stack.earlier()
     lost = 0
     with stack.traffic() as record:
         time.sleep(3)

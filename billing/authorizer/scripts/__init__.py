@@ -37,9 +37,10 @@ PUT_BALANCE = _load("put_balance", "common")
 PUT_KEY_SCOPE = _load("put_key_scope", "common", "scopes")
 PUT_FROZEN = _load("put_frozen", "common")
 RETURN_CHARGE = _load("return_charge", "common", "scopes")
+LEAVE_SHARD = _load("leave_shard", "common")
 CLOSE_EPOCH = _load("close_epoch")
 BEGIN_EPOCH = _load("begin_epoch", "common")
 
 # What a data-plane connection loads when it connects.
 DATA_PLANE = (CLAIM, RESERVE, EXTEND, HEARTBEAT, RELEASE, SETTLE, PUT_BALANCE, PUT_KEY_SCOPE)
-EVERY = (*DATA_PLANE, REAP, ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, CREDIT, PUT_FROZEN, RETURN_CHARGE, CLOSE_EPOCH, BEGIN_EPOCH)
+EVERY = (*DATA_PLANE, REAP, ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, CREDIT, PUT_FROZEN, LEAVE_SHARD, RETURN_CHARGE, CLOSE_EPOCH, BEGIN_EPOCH)

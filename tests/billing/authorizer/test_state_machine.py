@@ -4,6 +4,7 @@ After every step the shard's sums must hold to the nano; at the end every reques
 """
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +16,7 @@ from billing import live
 from billing.live.store import store
 from tests.billing.authorizer.books import Books
 from tests.billing.authorizer.shard import KEY, ORG, SHARD, Shard, new_id, scope
+from tests.faults.scale import times
 
 ORGS = {ORG: KEY, ORG + 1: KEY + 1}
 LIMITS = st.one_of(st.none(), st.integers(0, 5_000), st.integers(0, 2**55))
@@ -37,7 +39,9 @@ class Request:
 
 
 class Histories(RuleBasedStateMachine):
-    """Gateways, consumers, the outbox and disasters."""
+    """Gateways, consumers, the outbox and disasters. ``steps`` counts what was done in all histories together."""
+
+    steps = 0
 
     @initialize()
     def begin(self) -> None:
@@ -193,6 +197,7 @@ class Histories(RuleBasedStateMachine):
     def sums_hold(self) -> None:
         if not hasattr(self, "shard"):
             return
+        Histories.steps += 1
         held = {org: sum(r.held for r in self.running.values() if r.org == org) for org in ORGS}
         for org, in_hold, holds in live.read_holds(shard=SHARD):
             assert in_hold == sum(hold.amount_nanos for hold in holds) == held[org]
@@ -224,8 +229,16 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.usefixtures("money_store")
-def test_no_history_loses_or_doubles_a_nano() -> None:
+def test_no_history_loses_or_doubles_a_nano(record_property: Callable[[str, object], None]) -> None:
+    Histories.steps = 0
+
     run_state_machine_as_test(
         Histories,
-        settings=settings(max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None),
+        settings=settings(
+            max_examples=times(50, 700), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        ),
     )
+
+    assert Histories.steps >= times(1_000, 20_000)
+    record_property("repeats", Histories.steps)
+    record_property("figure", f"{Histories.steps:,} steps of random histories on the real money store, each followed by all assertions")

@@ -1,0 +1,96 @@
+"""Move an organization to another ledger shard while it is being used: a pause of seconds for it, nothing for anybody else."""
+
+import time
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts import api_keys, organizations
+from accounts.models import ApiKey, Organization
+from billing import live
+from billing.books import settlement
+from billing.books.shard_lock import hold_shard
+from billing.models import Account, AdmissionFreeze
+
+_LOCK_WAIT_S = 30.0
+_POLL_S = 0.05
+# Nobody loads the organization on its old shard for so long; the move is taken back when it was not written down by half of it.
+_CLOSED_S = 60
+_PAUSE_MARGIN_S = 5.0
+
+
+class CannotMove(Exception):
+    """The organization stays where it is, and goes on as before."""
+
+
+class Moved(NamedTuple):
+    """A move. ``paused_s`` is how long the organization could start nothing."""
+
+    source: int
+    target: int
+    paused_s: float
+    booked: int
+
+
+def move(*, organization: Organization, shard: int, wait_s: float = 30.0) -> Moved:
+    """Stop new requests of the organization, wait up to ``wait_s`` for those that run, book them, and place it on another shard.
+
+    New requests get 503 with Retry-After meanwhile. What a gateway settles late finds the new shard by itself (``authorizer/janitor.py``).
+    Raises: CannotMove, ShardBusy, MoneyStoreDown, live.EpochClosed; then it stays on its shard.
+    """
+    source = organization.shard
+    if not 0 <= shard < settings.LEDGER_SHARDS:
+        msg = f"there is no shard {shard}; they are numbered 0 to {settings.LEDGER_SHARDS - 1}"
+        raise CannotMove(msg)
+    if shard == source:
+        msg = f"the organization is on shard {shard} already"
+        raise CannotMove(msg)
+    if AdmissionFreeze.objects.filter(organization=organization, lifted_at=None).exists():
+        msg = "its books are in doubt and its requests stopped; lift that first"
+        raise CannotMove(msg)
+    with hold_shard(source, wait_s=_LOCK_WAIT_S):
+        began_s = time.monotonic()
+        booked = _drain(organization, source, wait_s)
+        key_ids = list(ApiKey.objects.filter(organization=organization, is_management=False).values_list("pk", flat=True))
+        live.move_claims(key_ids=key_ids, source=source, target=shard)
+        live.open_for_arrival(org_id=organization.pk, shard=shard)
+        try:
+            _place(organization, shard, key_ids)
+        except CannotMove:
+            live.put_frozen(org_id=organization.pk, shard=source, is_frozen=False)
+            raise
+        for key_id in ApiKey.objects.filter(organization=organization, deleted_at=None).values_list("pk", flat=True):
+            api_keys.announce(key_id=key_id)
+    return Moved(source, shard, time.monotonic() - began_s, booked)
+
+
+def _drain(organization: Organization, source: int, wait_s: float) -> int:
+    """Pause the organization until nothing of it is held or waits for the books."""
+    deadline, booked = time.monotonic() + wait_s, 0
+    live.pause_for_move(org_id=organization.pk, shard=source, for_ms=int((wait_s + _PAUSE_MARGIN_S) * 1000))
+    while True:
+        booked += settlement.settle_shard(shard=source).booked
+        known = live.read_balance(org_id=organization.pk, shard=source)
+        if known is None or (known.held_nanos == 0 and known.unposted_nanos == 0):
+            return booked
+        if time.monotonic() >= deadline:
+            live.put_frozen(org_id=organization.pk, shard=source, is_frozen=False)
+            msg = f"its requests did not end within {wait_s:g} s ({known.held_nanos} n$ held, {known.unposted_nanos} n$ not booked)"
+            raise CannotMove(msg)
+        time.sleep(_POLL_S)
+
+
+def _place(organization: Organization, shard: int, key_ids: list[int]) -> None:
+    source = organization.shard
+    with transaction.atomic():
+        organizations.place(organization=organization, shard=shard)
+        Account.objects.filter(org=organization).update(shard=shard)
+        # The old shard forgets before anybody can read the new place, so that no two shards know the balance at once.
+        began_s = time.monotonic()
+        if not live.leave_shard(org_id=organization.pk, shard=source, key_ids=key_ids, closed_s=_CLOSED_S):
+            msg = "a request of it was settled at the last moment; try again"
+            raise CannotMove(msg)
+        if time.monotonic() - began_s > _CLOSED_S / 2:
+            msg = "the money store took too long"
+            raise CannotMove(msg)
