@@ -24,6 +24,8 @@ _STALE = dt.timedelta(minutes=10)
 _FORGOTTEN = dt.timedelta(days=7)
 # A page that waits asks again and again; Stripe is asked no more often than this.
 _ASK_EVERY = dt.timedelta(seconds=2)
+# … and when it did not answer, not for a while: each look would keep a page waiting.
+_ASK_AFTER_TROUBLE = dt.timedelta(seconds=20)
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +75,10 @@ def apply_payment(purchase: Purchase, payment: Payment) -> Purchase:
 
 
 def refresh(purchase: Purchase) -> Purchase:
-    """Bring a purchase that is looked at up to date, asking Stripe every two seconds at most. When Stripe is away it stays as it is."""
+    """Bring a purchase that is looked at up to date, asking Stripe every two seconds at most.
+
+    When Stripe is away the purchase stays as it is, and Stripe is left alone for a while.
+    """
     unsettled = purchase.state in {PurchaseState.OPEN, PurchaseState.PROCESSING} and purchase.session
     now = timezone.now()
     if not unsettled or not Purchase.objects.filter(pk=purchase.pk, updated_at__lt=now - _ASK_EVERY).update(updated_at=now):
@@ -82,6 +87,7 @@ def refresh(purchase: Purchase) -> Purchase:
         return fulfil_session(purchase.session or "", organization=purchase.organization) or purchase
     except (stripe_api.StripeDown, stripe_api.StripeRefused) as error:
         _log.warning("purchase %s could not be asked about: %s", purchase.pk, error)
+        Purchase.objects.filter(pk=purchase.pk).update(updated_at=timezone.now() + _ASK_AFTER_TROUBLE - _ASK_EVERY)
         return purchase
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 from pypdf import PdfReader
@@ -68,6 +69,24 @@ def test_a_waiting_page_asks_again_and_stripe_hears_of_it_every_two_seconds_at_m
 
     assert all(f'hx-get="{path}/state"' in page and "Waiting for the payment" in page for page in pages)
     assert len(stripe.calls) == calls + 1
+
+
+def test_when_stripe_does_not_answer_a_waiting_page_leaves_it_alone_for_a_while(browser: Client, stripe: FakeStripe) -> None:
+    browser.post("/credits/buy", buying_form(browser))
+    purchase = Purchase.objects.get()
+    Purchase.objects.update(updated_at=timezone.now() - dt.timedelta(seconds=5))
+    calls = len(stripe.calls)
+    stripe.fail(f"GET /v1/checkout/sessions/{purchase.session}", "500_before")
+
+    pages = [browser.get(f"/credits/purchases/{purchase.pk}/state") for _ in range(3)]
+    Purchase.objects.update(updated_at=F("updated_at") - dt.timedelta(seconds=3))  # not yet
+    pages.append(browser.get(f"/credits/purchases/{purchase.pk}/state"))
+
+    assert [page.status_code for page in pages] == [200] * 4
+    assert len(stripe.calls) == calls + 1
+    Purchase.objects.update(updated_at=F("updated_at") - dt.timedelta(seconds=20))
+    browser.get(f"/credits/purchases/{purchase.pk}/state")
+    assert len(stripe.calls) == calls + 2
 
 
 def test_strangers_find_no_purchase_and_visitors_are_asked_to_log_in(
