@@ -39,6 +39,8 @@ class ChatStreamEncoder(StreamEncoder):
     def encode(self, chunks: list[Json]) -> bytes:
         """Return the events of ``chunks``."""
         envelope = self._envelope
+        if len(chunks) == 1:  # nearly always
+            return b"data: %b\n\n" % _encode_json({**chunks[0], **envelope})
         return b"".join([b"data: %b\n\n" % _encode_json({**chunk, **envelope}) for chunk in chunks])
 
     def finish(self, closing: Closing) -> bytes:

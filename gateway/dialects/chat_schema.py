@@ -262,6 +262,9 @@ def _check_together(typed: ChatBody) -> None:
 
 def _check_functions(typed: ChatBody) -> None:
     for index, tool in enumerate(typed.tools or ()):
+        if tool.type == "custom":
+            # Their calls have free text, for which no other format has a place.
+            raise InvalidRequest(f"tools[{index}].type: custom tools are not supported; use function tools.", f"tools[{index}].type")
         if tool.type == "function" and tool.function is None:
             param = f"tools[{index}].function"
             raise InvalidRequest(f"{param} is required for a tool of type function.", param)

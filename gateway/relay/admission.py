@@ -5,7 +5,6 @@ from typing import Any
 from gateway.dialects.base import ChatRequest
 from gateway.relay.errors import BadRequest
 
-_OWN_TOOLS = frozenset({"function", "custom"})
 _MESSAGES_MAX = 10_000
 _TOOLS_MAX = 512
 _MODELS_MAX = 32
@@ -25,7 +24,7 @@ def admit(request: ChatRequest) -> None:
         raise BadRequest(f"at most {_TOOLS_MAX} tools can be given", metadata={"param": "tools"})
     for place, tool in enumerate(tools):
         kind = tool.get("type", "function")
-        if kind not in _OWN_TOOLS:
+        if kind != "function":
             raise _not_offered(f"tools[{place}].type", str(kind))
     if request.message_count > _MESSAGES_MAX:
         raise BadRequest(f"at most {_MESSAGES_MAX:,} messages can be sent", metadata={"param": "messages"})
