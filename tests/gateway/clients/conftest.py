@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 from tests.gateway.relay.conftest import customer, stack  # noqa: F401 -- fixtures
+from tests.gateway.relay.shipped import real_catalog, shop  # noqa: F401 -- fixtures
 
 OLDER = Path(sys.prefix) / "older-clients"
 

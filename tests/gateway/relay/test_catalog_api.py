@@ -1,44 +1,15 @@
 """The catalog's API over HTTP, with the shipped catalog in force, as the official client and as any HTTP cache see it."""
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
-import redis
-from django.conf import settings
 from openrouter import OpenRouter
 
-from catalog.models import CatalogSnapshot
-from catalog.reader import CHANNEL
-from tests.catalog.conftest import RealCatalog, real_catalog  # noqa: F401 -- a fixture
+from tests.gateway.relay import shipped
 from tests.gateway.relay.conftest import Stack
 
-
-@pytest.fixture(scope="module")
-def shop(stack: Stack, real_catalog: RealCatalog, django_db_blocker: Any) -> Iterator[httpx.Client]:  # noqa: F811 -- the fixture
-    """Return a client of the running plane after it has taken the shipped catalog into use."""
-    snapshot = msgspec.structs.replace(real_catalog.snapshot, version=2)
-    with django_db_blocker.unblock():
-        CatalogSnapshot.objects.create(
-            version=2,
-            published_at=snapshot.published_at,
-            body=msgspec.msgpack.encode(snapshot),
-            digest="",
-            environment_digest="",
-            model_count=len(snapshot.models),
-            endpoint_count=len(snapshot.endpoints),
-            provider_count=len(snapshot.providers),
-        )
-    with redis.Redis.from_url(settings.BROKER_REDIS_URL) as broker:
-        broker.publish(CHANNEL, "2")
-    deadline = time.monotonic() + 10
-    while stack.plane.app.view is None or stack.plane.app.view.version != 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return stack.client
+real_catalog, shop = shipped.real_catalog, shipped.shop  # fixtures
 
 
 def test_the_official_client_lists_models_endpoints_and_providers(stack: Stack, shop: httpx.Client, django_db_blocker: Any) -> None:
