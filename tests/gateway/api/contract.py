@@ -27,6 +27,12 @@ def model_breaches(name: str, answer: Any) -> list[str]:
     return _check(_DATA_PLANE["answers"][name], answer, "$")
 
 
+def model_schema(name: str) -> dict[str, Any]:
+    """Return a schema that the others of ``data_plane.json`` refer to."""
+    schema: dict[str, Any] = _DATA_PLANE["schemas"][name]
+    return schema
+
+
 def _check(schema: dict[str, Any], value: Any, where: str) -> list[str]:
     if not schema.keys() & _COMPOUND:
         return _check_plain(schema, value, where)

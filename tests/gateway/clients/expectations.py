@@ -59,7 +59,8 @@ def _errors(name: str, said: Said) -> None:
 
 
 def _cancellation(_: str, said: Said) -> None:
-    assert said["stoppedMs"] < 1000
+    # Within a second where the machine is quiet (test_anthropic_client.py); here several servers and a client share it.
+    assert said["stoppedMs"] < 4000
 
 
 FEATURES: Final[dict[str, Callable[[str, Said], None]]] = {

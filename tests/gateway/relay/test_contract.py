@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.gateway.api.contract import model_breaches
+from gateway.dialects.base import ERROR_STATUS
+from tests.gateway.api.contract import model_breaches, model_schema
 
 SCHEMA = {"type": "object", "properties": {"at": {"type": "string"}}}
 HELLO = [{"role": "user", "content": "Say hello to the road."}]
@@ -134,6 +135,10 @@ def test_failures_of_providers_keep_it(customer, api, status):
     assert answer.status_code == status, answer.text
     name = "messages_503" if (api, status) == ("messages", 502) else f"{api}_{status}"
     assert model_breaches(name, answer.json()) == []
+
+
+def test_the_words_for_what_went_wrong_with_a_provider_are_the_contracts():
+    assert set(ERROR_STATUS) == set(model_schema("ApiErrorType")["enum"])
 
 
 def test_a_breach_is_found_wherever_it_is():
