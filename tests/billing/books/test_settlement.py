@@ -214,6 +214,24 @@ def test_two_consumers_at_once_book_everything_once(make_organization):
     assert invariants.verify(shards=[7]) == []
 
 
+def test_what_arrives_while_a_call_books_is_left_to_the_next_one_so_that_steady_traffic_cannot_keep_it_for_ever(
+    make_organization, monkeypatch
+):
+    organization = make_organization(10 * USD)
+    plane.spend(organization, 1_000)
+    book = settlement._book
+
+    def book_while_more_arrives(shard, batch):
+        booked = book(shard, batch)
+        plane.spend(organization, 1_000)
+        return booked
+
+    monkeypatch.setattr(settlement, "_book", book_while_more_arrives)
+
+    assert [settlement.settle_shard(shard=7).booked for _ in range(3)] == [1, 1, 1]
+    assert live.stream_lag(shard=7).entries == 1
+
+
 def test_a_shard_that_is_held_elsewhere_is_refused_and_left_to_its_holder(make_organization):
     make_organization(USD)
     outcomes: list[object] = []
