@@ -45,10 +45,12 @@ def main() -> int:
             # What pytest did not even report (it died, or the file cannot be read) counts as failed.
             attempts.setdefault(test, []).append(outcomes.get(test, Outcome(1, 1, 1)))
         _write_state(attempts)
+        PAGE.write_text(write_page(attempts, at=dt.datetime.now(dt.UTC), commit=commit()))
         failed = sum(bool(attempts[test][-1].failed) for test in tests)
         word = f"{failed} FAILED" if failed else "held"
         _say(f"{number}/{len(files)} {path}: {len(tests)} tests {word}, {(time.monotonic() - began_s) / 60:.1f} min so far")
-    PAGE.write_text(write_page(attempts, at=dt.datetime.now(dt.UTC), commit=commit()))
+    if not files:
+        PAGE.write_text(write_page(attempts, at=dt.datetime.now(dt.UTC), commit=commit()))
     _say(f"{PAGE.relative_to(ROOT)} is written")
     return _tell(cases, attempts)
 
