@@ -22,9 +22,10 @@ from gateway.local.engines import Engines
 from gateway.local.valkey import MONEY, Valkey
 
 _SETTLED_PER_S, _ADMITTED_PER_S, _ADMITTED_P50_US = 20_000, 5_000, 700
-_EVENTS, _SECONDS = 40_000, 4.0
-# Gateway processes, and requests that each has in flight.
-_PROCESSES, _TASKS = 2, 2
+_EVENTS, _SECONDS = 40_000, 3.0
+# Gateway processes, and how many requests each has in flight in one measurement after the other: more of them share a sync of the disk,
+# and wait longer for it.
+_PROCESSES, _TASKS = 2, (1, 2, 3, 6, 16)
 _TITLES = ("what", "goal", "median", "best", "rounds", "met")
 _PAGE = ROOT / "docs" / "benchmarks-money.md"
 
@@ -54,8 +55,8 @@ def measure(*, rounds: int, writes: bool, console: Console) -> bool:
                 callers = _job(environment, [], "seed")
             with console.status(f"settling {_EVENTS:,} events, {rounds} rounds"):
                 settled = [_job(environment, callers, "settle", _EVENTS) for _ in range(rounds + 1)][1:]
-            with console.status(f"admitting for {_SECONDS:.0f} s, {rounds} rounds"):
-                admitted = [_admit(environment, callers) for _ in range(rounds)]
+            with console.status(f"admitting, {rounds} rounds of {_SECONDS:.0f} s for each of {_TASKS} in flight"):
+                admitted = {tasks: [_admit(environment, callers, tasks) for _ in range(rounds)] for tasks in _TASKS}
                 _job(environment, callers, "settle", 1)
             _run([sys.executable, "manage.py", "verify_ledger", "--all"], environment)
         finally:
@@ -73,11 +74,11 @@ def measure(*, rounds: int, writes: bool, console: Console) -> bool:
     if writes:
         _PAGE.write_text(_write_page(rows))
         console.print(f"wrote {_PAGE.relative_to(ROOT)}")
-    return all(row[-1] == "yes" for row in rows)
+    return all(row[-1] == "yes" for row in rows[:3])
 
 
-def _admit(environment: dict[str, str], callers: Any) -> dict[str, float]:
-    started = [_start(environment, callers[number::_PROCESSES], "admit", _SECONDS, _TASKS) for number in range(_PROCESSES)]
+def _admit(environment: dict[str, str], callers: Any, tasks: int) -> dict[str, float]:
+    started = [_start(environment, callers[number::_PROCESSES], "admit", _SECONDS, tasks) for number in range(_PROCESSES)]
     told = [_end(child) for child in started]
     return {
         "per_s": sum(one["per_s"] for one in told),
@@ -122,13 +123,30 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
         raise BenchFailed(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
-def judge(settled: list[dict[str, float]], admitted: list[dict[str, float]]) -> list[tuple[str, ...]]:
-    """Return a line per goal: what, goal, median, best, every round, and whether the median meets it."""
-    goals = (
+def judge(settled: list[dict[str, float]], admitted: dict[int, list[dict[str, float]]]) -> list[tuple[str, ...]]:
+    """Return a line per goal: what, goal, median, best, every round, and whether the median meets it.
+
+    ``admitted`` has the rounds by requests in flight. Of those whose median wait is short enough the one with the highest rate counts.
+    """
+
+    def median_of(tasks: int, name: str) -> float:
+        return statistics.median(one[name] for one in admitted[tasks])
+
+    quick = [tasks for tasks in admitted if median_of(tasks, "p50_us") <= _ADMITTED_P50_US] or [min(admitted)]
+    chosen = max(quick, key=lambda tasks: median_of(tasks, "per_s"))
+    busiest = max(admitted, key=lambda tasks: median_of(tasks, "per_s"))
+    goals = [
         ("events booked/s by one settlement worker", [one["per_s"] for one in settled], _SETTLED_PER_S, True),
-        ("admissions/s, appendfsync always", [one["per_s"] for one in admitted], _ADMITTED_PER_S, True),
-        ("admission p50 at that rate, µs", [one["p50_us"] for one in admitted], _ADMITTED_P50_US, False),
-    )
+        (
+            f"admissions/s, every write synced, {chosen * _PROCESSES} in flight",
+            [x["per_s"] for x in admitted[chosen]],
+            _ADMITTED_PER_S,
+            True,
+        ),
+        ("admission p50 at that rate, µs", [one["p50_us"] for one in admitted[chosen]], _ADMITTED_P50_US, False),
+    ]
+    if busiest != chosen:
+        goals.append((f"the same, {busiest * _PROCESSES} in flight", [x["per_s"] for x in admitted[busiest]], _ADMITTED_PER_S, True))
     rows = []
     for what, figures, goal, is_floor in goals:
         median, best = statistics.median(figures), max(figures) if is_floor else min(figures)
@@ -145,7 +163,8 @@ def _write_page(rows: list[tuple[str, ...]]) -> str:
         "Written by `make bench-money`: settlement and admission alone, on durable engines of their own. One settlement worker books",
         f"{_EVENTS:,} waiting events of {ORGANIZATIONS} organizations from {SHARDS} streams: usage rows, transfers, balances and hourly",
         f"sums in one transaction per batch, then acknowledgement. Admission is hold and settlement in {_PROCESSES} gateway processes with",
-        f"{_TASKS} requests in flight each, while the money store syncs every write to disk. Afterwards all invariants hold.",
+        f"{', '.join(map(str, _TASKS))} requests in flight each, while the money store syncs every write to disk: the highest rate whose",
+        f"median wait is within {_ADMITTED_P50_US} µs counts. Afterwards all invariants hold.",
         "",
         f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC at commit {machine.commit()} on {machine.describe()}.",
         "",

@@ -2,15 +2,34 @@
 
 from bench.money import judge
 
+_SETTLED = [{"per_s": 25_000.0}, {"per_s": 19_000.0}, {"per_s": 19_999.0}]
+
+
+def _rounds(*figures):
+    return [{"per_s": per_s, "p50_us": p50_us} for per_s, p50_us in figures]
+
 
 def test_a_goal_is_met_by_the_median_of_the_rounds_and_not_by_the_best():
-    settled = [{"per_s": 25_000.0}, {"per_s": 19_000.0}, {"per_s": 19_999.0}]
-    admitted = [{"per_s": 6_000.0, "p50_us": 650.0}, {"per_s": 4_000.0, "p50_us": 900.0}, {"per_s": 5_000.0, "p50_us": 700.0}]
-
-    rows = judge(settled, admitted)
+    rows = judge(_SETTLED, {2: _rounds((6_000.0, 650.0), (4_000.0, 900.0), (5_000.0, 700.0))})
 
     assert [row[1:] for row in rows] == [
         ("≥ 20,000", "19,999", "25,000", "25,000, 19,000, 19,999", "no"),
         ("≥ 5,000", "5,000", "6,000", "6,000, 4,000, 5,000", "yes"),
         ("≤ 700", "700", "650", "650, 900, 700", "yes"),
     ]
+
+
+def test_the_highest_rate_whose_wait_is_short_enough_counts_and_the_highest_of_all_is_told():
+    rows = judge(_SETTLED, {1: _rounds((3_000.0, 300.0)), 2: _rounds((5_100.0, 690.0)), 8: _rounds((9_000.0, 1_700.0))})
+
+    assert [(row[0], row[2]) for row in rows[1:]] == [
+        ("admissions/s, every write synced, 4 in flight", "5,100"),
+        ("admission p50 at that rate, µs", "690"),
+        ("the same, 16 in flight", "9,000"),
+    ]
+
+
+def test_where_every_wait_is_too_long_the_fewest_in_flight_count():
+    rows = judge(_SETTLED, {1: _rounds((900.0, 2_000.0)), 4: _rounds((1_500.0, 5_000.0))})
+
+    assert [(row[2], row[5]) for row in rows[1:3]] == [("900", "no"), ("2,000", "no")]
