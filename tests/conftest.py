@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import hypothesis
 import pytest
 import redis
 
@@ -21,6 +22,10 @@ from accounts import api_keys
 from accounts.models import ApiKey, Organization, User
 from gateway.local.engines import Engines
 from tests.factories.people import MembershipFactory, OrganizationFactory, UserFactory
+
+# How long an example takes says what else the machine does; no test is about that.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,7 +9,7 @@ from gateway.dialects.base import Answer, BadAnswer, Json, StreamDecoder
 from gateway.relay.sse import SseDecoder
 
 _TEXTS = ("content", "reasoning", "refusal")
-_LISTS = ("reasoning_details", "annotations", "images")
+_LISTS = ("reasoning_details", "annotations", "citations", "images")
 
 
 class Assembler:

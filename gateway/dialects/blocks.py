@@ -90,6 +90,9 @@ class BlockEncoder(StreamEncoder):
     @abstractmethod
     def _write_citations(self, annotations: list[Json]) -> None: ...
 
+    def _write_places(self, citations: list[Any]) -> None:
+        """Write citations of documents that the request had; formats that know none leave them out."""
+
     def _write_images(self, images: list[Json]) -> None:
         """Write pictures that the model made, as blocks of their own; formats that cannot carry them leave them out."""
 
@@ -128,9 +131,8 @@ class BlockEncoder(StreamEncoder):
         if text := delta.get("content") or delta.get("refusal"):
             self._switch("text")
             self._write_text(text)
-        if annotations := delta.get("annotations"):
-            self._switch("text")
-            self._write_citations(annotations)
+        if "annotations" in delta or "citations" in delta:
+            self._cite(delta)
         if images := delta.get("images"):
             self._close()
             self._write_images(images)
@@ -139,6 +141,14 @@ class BlockEncoder(StreamEncoder):
         if choice.get("finish_reason"):
             self._finish_reason = choice["finish_reason"]
             self._native = choice.get("native_finish_reason") or ""
+
+    def _cite(self, delta: Json) -> None:
+        if annotations := delta.get("annotations"):
+            self._switch("text")
+            self._write_citations(annotations)
+        if citations := delta.get("citations"):
+            self._switch("text")
+            self._write_places(citations)
 
     def _switch(self, key: Any) -> None:
         """Make the block ``key`` the open one."""
@@ -209,4 +219,4 @@ class BlockEncoder(StreamEncoder):
 
 
 def _says_something(delta: Json) -> bool:
-    return any(delta.get(name) for name in ("reasoning_details", "content", "refusal", "annotations", "images"))
+    return any(delta.get(name) for name in ("reasoning_details", "content", "refusal", "annotations", "citations", "images"))

@@ -90,12 +90,12 @@ def _message(blocks: list[Json]) -> Json:
     details: list[Json] = []
     calls: list[Json] = []
     annotations: list[Json] = []
+    places: list[Json] = []
     for index, block in enumerate(blocks):
         kind = block.get("type")
         if kind == "text":
             words.append(str(block.get("text") or ""))
-            citations = block.get("citations")
-            annotations += [found for one in (citations if isinstance(citations, list) else ()) if (found := _annotation(one))]
+            _sort_citations(block.get("citations"), annotations, places)
         elif kind == "thinking":
             thoughts.append(str(block.get("thinking") or ""))
             details.append(_text_detail(index, thoughts[-1], block.get("signature")))
@@ -112,9 +112,17 @@ def _message(blocks: list[Json]) -> Json:
         message["reasoning_details"] = details
     if calls:
         message["tool_calls"] = calls
-    if annotations:
-        message["annotations"] = annotations
+    message.update({name: found for name, found in (("annotations", annotations), ("citations", places)) if found})
     return message
+
+
+def _sort_citations(citations: Any, annotations: list[Json], places: list[Json]) -> None:
+    """Add pages of the web to ``annotations``; what is a place in a document of the request goes to ``places`` as it is."""
+    for one in citations if isinstance(citations, list) else ():
+        if found := _annotation(one):
+            annotations.append(found)
+        elif isinstance(one, dict):
+            places.append(one)
 
 
 def _text_detail(index: int, text: str | None, signature: Any = None) -> Json:
@@ -244,8 +252,11 @@ class MessagesStreamDecoder(StreamDecoder):
 
     def _citation_delta(self, index: int, delta: Json) -> list[Json]:
         del index
-        annotation = _annotation(delta.get("citation"))
-        return self._chunk({"annotations": [annotation]}) if annotation else []
+        citation = delta.get("citation")
+        if annotation := _annotation(citation):
+            return self._chunk({"annotations": [annotation]})
+        # A place in a document of the request: as it came.
+        return self._chunk({"citations": [citation]}) if isinstance(citation, dict) else []
 
     def _stop_block(self, body: Json) -> list[Json]:
         index = body.get("index")

@@ -35,6 +35,7 @@ _TYPES: dict[int, str] = {
     529: "overloaded_error",
 }
 _SERVER_ERROR = 500
+_PLACES = frozenset({"char_location", "page_location", "content_block_location", "search_result_location"})
 # What nearly all of a stream is, written in one stroke.
 _TEXT_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":%b}}\n\n'
 
@@ -83,6 +84,12 @@ def _charged_usage(closing: Closing) -> Json:
     }
 
 
+def places_of(citations: Any) -> list[Json]:
+    """Return those of ``citations`` that are Anthropic's own, of documents in the request; hosts of other formats have the name too."""
+    listed = citations if isinstance(citations, list) else ()
+    return [one for one in listed if isinstance(one, dict) and one.get("type") in _PLACES]
+
+
 def citation_of(annotation: Json) -> Json:
     """Return a citation of the web as Anthropic writes it."""
     cited = annotation.get("url_citation") or {}
@@ -122,8 +129,9 @@ def _blocks(message: Json) -> list[Json]:
     blocks = _thoughts(message.get("reasoning_details") or [])
     words = message.get("content") or message.get("refusal")
     annotations = [one for one in message.get("annotations") or () if one.get("type") == "url_citation"]
-    if words or annotations:
-        citations = [citation_of(one) for one in annotations] or None
+    places = places_of(message.get("citations"))
+    if words or annotations or places:
+        citations = [*(citation_of(one) for one in annotations), *places] or None
         blocks.append({"type": "text", "text": _words(words), "citations": citations})
     for call in message.get("tool_calls") or ():
         function = call["function"]
@@ -255,6 +263,10 @@ class MessagesStreamEncoder(BlockEncoder):
         for one in annotations:
             if one.get("type") == "url_citation":
                 self._write({"type": "citations_delta", "citation": citation_of(one)})
+
+    def _write_places(self, citations: list[Any]) -> None:
+        for one in places_of(citations):
+            self._write({"type": "citations_delta", "citation": one})
 
     def _write_end_of_block(self) -> None:
         self._event("content_block_stop", {"index": self._index})
