@@ -35,7 +35,9 @@ def measure(*, requests: int, seed: int, console: Console) -> Figures:
 
         results = run_all(world, strategies, told=told)
         calm = World(seed=seed + 1, requests=requests, is_calm=True)
+        busy_s = time.process_time()
         plain = Replay(calm).run(Tollway("not hedged", calm, sort="price"), progress=told("not hedged"))
+        replay_s = time.process_time() - busy_s
         hedged = Replay(calm, hedges=True).run(Tollway("hedged", calm, sort="price"), progress=told("hedged"))
     return Figures(
         seed=seed,
@@ -48,6 +50,7 @@ def measure(*, requests: int, seed: int, console: Console) -> Figures:
         troubles=world.troubles,
         sites=len(world.all_sites),
         took_s=time.perf_counter() - began_s,
+        replay_s=replay_s,
     )
 
 

@@ -64,8 +64,8 @@ def _describe_world(figures: Figures) -> str:
     brownouts = len(figures.troubles) - len(outages)
     minutes = sum(one.end_s - one.start_s for one in outages) / 60
     return f"""\
-Written by `python -m bench.routing` (seed {figures.seed}; it took {figures.took_s:.0f} s). A day of {figures.requests:,} requests for
-12 models at {figures.sites} sites of 15 providers is replayed without a network: {len(outages)} outages of a provider, one at a time,
+Written by `python -m bench.routing` (seed {figures.seed}; all of it took {figures.took_s:.0f} s). A day of {figures.requests:,} requests
+for 12 models at {figures.sites} sites of 15 providers is replayed without a network: {len(outages)} outages of a provider, one at a time,
 {minutes:,.0f} minutes together (refused, answered with 5xx, or silent for five seconds), {brownouts} brown-outs in which 5 to 40 % of
 a provider's requests fail, limits of 40 requests a minute at a quarter of the sites, speeds that drift over the day, stragglers, and
 prices that move six times. Whether an attempt goes well depends on the request and the site alone, so all strategies meet the same luck.
