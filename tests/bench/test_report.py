@@ -1,6 +1,7 @@
 from bench.figures import Books, Figures, Load, Streaming
 from bench.report import render, write
 from bench.run import GATEWAY, NGINX, UPSTREAM
+from bench.translation import Translation
 
 
 def load(per_s: int, p50_ms: float) -> Load:
@@ -32,3 +33,16 @@ def test_earlier_runs_stay_in_the_history_newest_first(tmp_path):
     assert [line[2:12] for line in history.splitlines() if line.startswith("| 2026")] == ["2026-11-27", "2026-11-26", "2026-11-25"]
     assert page.read_text().count("## History") == 1
     assert plot.read_text().startswith("<?xml")
+
+
+def test_translation_stands_beside_its_goals():
+    made = figures()
+    made.translations = [
+        Translation("chat", "messages", 40.0, 12.0, 53.0, 11.4),
+        Translation("chat", "chat_completions", 20.0, 9.0, 30.0, 3.8),
+    ]
+    page = render(made)
+    assert "| a 2 KiB request, Chat to Messages and back, p50 | ≤ 0.15 ms | 0.05 ms | yes |" in page
+    assert "| a streamed chunk, Messages to Chat, p50 | ≤ 10 µs | 11.40 µs | no |" in page
+    assert "| a streamed chunk that passes through, p50 | ≤ 5 µs | 3.80 µs | yes |" in page
+    assert page.index("## Streams") < page.index("## Translation") < page.index("## Memory and books")
