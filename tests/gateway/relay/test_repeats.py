@@ -18,7 +18,15 @@ CHAT = {"model": "test/chat", "provider": {"order": ["alpha"]}, "messages": [{"r
 
 
 def send(customer, name, *, path="/api/v1/chat/completions", headers=None, **fields):
-    return customer.stack.client.post(path, json={**CHAT, **fields}, headers={**(headers or customer.headers), "Idempotency-Key": name})
+    """Send once more what a money store that is slow for a moment refused (503): nothing was begun then."""
+    deadline = time.monotonic() + 30
+    while True:
+        sent_headers = {**(headers or customer.headers), "Idempotency-Key": name}
+        answer = customer.stack.client.post(path, json={**CHAT, **fields}, headers=sent_headers)
+        if answer.status_code != 503:
+            return answer
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
 
 
 def send_until_answered(customer, name, **fields):
