@@ -84,9 +84,10 @@ def _describe(snapshot: Snapshot, *, version: int, is_new: bool, problems: list[
     return Publication(version, is_new, len(snapshot.models), len(snapshot.endpoints), len(snapshot.providers), tuple(problems))
 
 
-def publish(*, now: dt.datetime | None = None) -> Publication:
+def publish(*, now: dt.datetime | None = None, even_if_same: bool = False) -> Publication:
     """Check the catalog and publish it if it differs from what is in force. Ends the hold of an earlier rollback.
 
+    ``even_if_same`` makes a version whose content is that of the one before: proof that what was due has been looked at.
     Raises: BrokenCatalog; then nothing has changed.
     """
     moment = now or timezone.now()
@@ -106,6 +107,7 @@ def publish(*, now: dt.datetime | None = None) -> Publication:
             raise BrokenCatalog(errors)
         # A rollback is ended by a version of its own even when the content is the same.
         is_same = current is not None and current.rolled_back_to is None and current.digest == digest_content(snapshot)
+        is_same = is_same and not even_if_same
         if current is not None and is_same and current.environment_digest == environment.digest:
             return _describe(snapshot, version=current.version, is_new=False, problems=problems)
         _store(snapshot, environment_digest=environment.digest)
@@ -139,14 +141,25 @@ def rollback(*, version: int, now: dt.datetime | None = None) -> Publication:
 
 
 def publish_due(*, now: dt.datetime | None = None) -> Publication | None:
-    """Publish if a price or a markup has begun or ended since the last publication. Returns None when there was nothing to do."""
+    """Publish if a price or a markup has begun or ended since the last publication. Returns None when there was nothing to do.
+
+    Raises: BrokenCatalog.
+    """
     moment = now or timezone.now()
+    if not _is_due(moment):
+        return None
+    with transaction.atomic():
+        hold_catalog_lock()
+        # Somebody else may have published while we waited. What changes nothing must not be due for ever: looking is a second of work.
+        return publish(now=moment, even_if_same=True) if _is_due(moment) else None
+
+
+def _is_due(moment: dt.datetime) -> bool:
     current = newest()
     if current is None or current.rolled_back_to is not None:
-        return None
-    is_due = PriceVersion.objects.public().filter(effective_from__gt=current.published_at, effective_from__lte=moment).exists()
-    is_due = is_due or any(current.published_at < one <= moment for one in read_book().moments())
-    return publish(now=moment) if is_due else None
+        return False
+    begun = PriceVersion.objects.public().filter(effective_from__gt=current.published_at, effective_from__lte=moment)
+    return begun.exists() or any(current.published_at < one <= moment for one in read_book().moments())
 
 
 def load_and_publish(*, data_dir: Path = DATA_DIR, progress: Progress | None = None) -> tuple[LoadSummary, Publication]:

@@ -55,8 +55,8 @@ app.conf.beat_schedule = {
     "partitions": {"task": "billing.tasks.make_partitions", "schedule": 3600.0, "options": {"expires": 600.0}},
     # Days of usage older than the retention, into files.
     "archive-usage": {"task": "billing.tasks.archive_usage", "schedule": crontab(hour=2, minute=10), "options": {"expires": 3600.0}},
-    # Scheduled prices whose day has come.
-    "prices": {"task": "catalog.tasks.publish_due", "schedule": 30.0, "options": {"expires": 30.0}},
+    # Scheduled prices and markups whose moment has come: two small queries, so that none waits.
+    "prices": {"task": "catalog.tasks.publish_due", "schedule": 1.0, "options": {"expires": 1.0}},
     # Fresh price lists, compared and proposed for review.
     "fresh-prices": {"task": "catalog.tasks.propose_prices", "schedule": 86_400.0, "options": {"expires": 3600.0}},
     # The invariants of the books, each in its own time; those of the money store look at a tenth of the shards at a time.

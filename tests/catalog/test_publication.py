@@ -8,7 +8,7 @@ import pytest
 import redis
 from django.db import DatabaseError, connection, transaction
 
-from catalog import publication, switches
+from catalog import markup_changes, publication, switches, tasks
 from catalog.models import CatalogSnapshot, Endpoint, Provider
 from catalog.publication import BrokenCatalog
 from catalog.reader import CHANNEL
@@ -155,6 +155,35 @@ def test_a_scheduled_price_is_published_when_its_day_comes(publish_small: Callab
     assert published is not None
     assert published.version == 2
     assert newest_snapshot().endpoints["maker/small@acme"].price.rates["input_tokens"] == 2_000_000
+
+
+def test_a_moment_that_changes_nothing_is_due_once(publish_small: Callable[..., Snapshot]) -> None:
+    publish_small()
+    start = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    markup_changes.create(scope="model", target="maker/small", basis_points=0, since=start, by=None)
+    before = newest_snapshot()
+
+    published = publication.publish_due(now=start + dt.timedelta(seconds=1))
+
+    assert published is not None
+    assert newest_snapshot().endpoints == before.endpoints
+    assert newest_snapshot().version == before.version + 1
+    assert publication.publish_due(now=start + dt.timedelta(seconds=2)) is None
+
+
+def test_a_broken_catalog_is_not_looked_at_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def refuse() -> None:
+        seen.append(1)
+        raise BrokenCatalog([])
+
+    monkeypatch.setattr(publication, "publish_due", refuse)
+    monkeypatch.setattr(tasks._Refusal, "until_s", 0.0)
+    with pytest.raises(BrokenCatalog):
+        tasks.publish_due()
+    tasks.publish_due()
+    assert len(seen) == 1
 
 
 def test_switching_an_endpoint_off_takes_it_out_at_once(publish_small: Callable[..., Snapshot]) -> None:
