@@ -117,7 +117,7 @@ def test_two_calculators_come_to_the_same_cost_from_the_same_prices(pairs: list[
         per_request = pair.their_card.rates.get("requests", 0)  # theirs charges it whether or not there was a request
         assert cost(card, usage, at=AT).picos + per_request == _their_picos(pair.theirs, usage), (pair.entry.id, usage)
         compared += 1
-    assert len(pairs) >= 200
+    assert len({pair.entry.model for pair in pairs}) >= 200
     assert compared >= 10_000
 
 
