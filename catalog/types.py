@@ -58,6 +58,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 METERS: tuple[str, ...] = tuple(name for name in Usage.__struct_fields__ if name != "is_estimate")
 
+_AFTER_REQUESTS = METERS[METERS.index("requests") + 1 :]
+
 
 def meters_of(usage: Usage) -> dict[str, int]:
     """Return the meters that are not zero, in their order."""
@@ -65,6 +67,9 @@ def meters_of(usage: Usage) -> dict[str, int]:
     meters.pop("is_estimate", None)
     if usage.requests:
         meters["requests"] = usage.requests
+        if usage.searches or usage.seconds or usage.characters or usage.pages or usage.images:
+            # They come after it: receipts list meters in this order, and whoever recomputes them does too.
+            meters |= {name: meters.pop(name) for name in _AFTER_REQUESTS if name in meters}
     else:
         meters.pop("requests", None)
     return meters

@@ -26,7 +26,7 @@ from catalog.pricing import (
     upper_bound,
     usd_text,
 )
-from catalog.types import METERS, PriceTier, RateCard, TimePrice, Usage
+from catalog.types import METERS, PriceTier, RateCard, TimePrice, Usage, meters_of
 
 NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)  # a Wednesday
 PER_MILLION = 1_000_000  # picos per token of one dollar per million tokens
@@ -352,3 +352,11 @@ def test_both_rounding_rules_refuse_negative_costs() -> None:
 def test_a_rate_is_its_own_or_the_fallback_of_its_side(rates: dict[str, int], meter: str) -> None:
     rate: Any = rate_of(rates, meter)
     assert rate is None or rate in rates.values() or (meter == "requests" and rate == 0)
+
+
+def test_meters_are_listed_in_their_order_whichever_of_them_counted():
+    counted = Usage(input_tokens=3, output_tokens=2, searches=2, images=1)
+
+    assert list(meters_of(counted).items()) == [("input_tokens", 3), ("output_tokens", 2), ("requests", 1), ("searches", 2), ("images", 1)]
+    assert list(meters_of(Usage(**dict.fromkeys(METERS, 2)))) == list(METERS)
+    assert list(meters_of(Usage(requests=0, seconds=4)).items()) == [("seconds", 4)]
