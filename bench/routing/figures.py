@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from bench.routing.replay import Result
 from bench.routing.tollway import Tollway
-from bench.routing.world import Demand, Trial, Trouble, World
+from bench.routing.world import CONNECT_TIMEOUT_MS, Demand, Trial, Trouble, World
 
 _COST_OVER_MAX: Final = 0.03
 _SUCCESS_MIN: Final = 0.999
@@ -100,5 +100,5 @@ def detect_dead(*, per_s: float) -> float:
 
 
 def detect_silent(*, per_s: float) -> float:
-    """Return the seconds for one that swallows connections, which take five seconds to time out."""
-    return _detect(per_s, fails_after_ms=5_000)
+    """Return the seconds for one that swallows connections, which fail when connecting times out."""
+    return _detect(per_s, fails_after_ms=round(CONNECT_TIMEOUT_MS))

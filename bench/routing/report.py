@@ -6,6 +6,7 @@ from typing import Final
 from bench.machine import ROOT
 from bench.routing.figures import Figures
 from bench.routing.replay import Result
+from bench.routing.world import CONNECT_TIMEOUT_MS
 
 _REPORT: Final = ROOT / "docs" / "routing-simulation.md"
 _PLOT: Final = ROOT / "docs" / "routing-simulation.svg"
@@ -42,7 +43,7 @@ Cost is compared on the requests that both answered. First tokens are counted fr
 ## A dead provider
 
 At 20 requests/s for one model whose cheapest provider dies: it is asked first for the last time {figures.dead_s:.2f} s after its death when
-it refuses connections, {figures.silent_s:.2f} s when it swallows them (a connection times out after five seconds). From then on it is
+it refuses connections, {figures.silent_s:.2f} s when it swallows them (connecting times out after {CONNECT_TIMEOUT_MS / 1000:g} s). From then on it is
 tried by one request in thirty seconds.
 
 ## Hedging
@@ -66,7 +67,7 @@ def _describe_world(figures: Figures) -> str:
     return f"""\
 Written by `python -m bench.routing` (seed {figures.seed}; all of it took {figures.took_s:.0f} s). A day of {figures.requests:,} requests
 for 12 models at {figures.sites} sites of 15 providers is replayed without a network: {len(outages)} outages of a provider, one at a time,
-{minutes:,.0f} minutes together (refused, answered with 5xx, or silent for five seconds), {brownouts} brown-outs in which 5 to 40 % of
+{minutes:,.0f} minutes together (refused, answered with 5xx, or swallowing connections), {brownouts} brown-outs in which 5 to 40 % of
 a provider's requests fail, limits of 40 requests a minute at a quarter of the sites, speeds that drift over the day, stragglers, and
 prices that move six times. Whether an attempt goes well depends on the request and the site alone, so all strategies meet the same luck.
 Each has four attempts, as in production."""

@@ -9,11 +9,13 @@ import random
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from gateway.relay.config import RelayConfig
+
 DAY_S: Final = 86_400.0
 _MASK: Final = (1 << 64) - 1
 _PRICE_STEPS: Final = 6  # moments at which prices move
 _CONNECT_FAILS_MS: Final = 40.0
-_SILENCE_MS: Final = 5_000.0  # a time-out of the connection
+CONNECT_TIMEOUT_MS: Final = RelayConfig.__dataclass_fields__["connect_timeout_s"].default * 1_000
 
 
 class Site(NamedTuple):
@@ -175,7 +177,7 @@ class World:
         trouble = self.trouble_at(site.provider, at_s)
         luck = _chance(self.seed, demand.number, place, 1)
         if trouble is not None and luck < trouble.share:
-            wait_ms = {"refused": _CONNECT_FAILS_MS, "silent": _SILENCE_MS}.get(trouble.kind, site.first_token_ms)
+            wait_ms = {"refused": _CONNECT_FAILS_MS, "silent": CONNECT_TIMEOUT_MS}.get(trouble.kind, site.first_token_ms)
             return Trial("server" if trouble.kind == "server" else "connect", 0.0, wait_ms)
         if _chance(self.seed, demand.number, place, 2) < site.error_share:
             return Trial("server", 0.0, site.first_token_ms)

@@ -17,8 +17,8 @@ class RelayConfig:
     spool_dir: Path
     simulator_url: str = ""
     body_max_bytes: int = 32 * 1024 * 1024
-    # Two seconds outlast a lost packet; a dead provider shall not be noticed later.
-    connect_timeout_s: float = 2.0
+    # Outlasts a lost packet, which is sent again after a second; a dead provider is noticed before two have gone by.
+    connect_timeout_s: float = 1.5
     first_byte_timeout_s: float = 120.0  # one attempt at one endpoint, streamed
     first_byte_deadline_s: float = 300.0  # all attempts of a stream together, from the request's arrival
     answer_timeout_s: float = 600.0  # one attempt at a whole answer
