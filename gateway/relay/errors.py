@@ -139,7 +139,7 @@ class Repeated(ApiError):
     """The request's Idempotency-Key stands for another request, or for one that cannot be answered again; nothing was charged now."""
 
     status = 409
-    error_type = "idempotency_conflict"
+    error_type = "precondition_failed"
 
 
 class BodyTooLarge(ApiError):
@@ -176,7 +176,6 @@ class Unavailable(ApiError):
 class AccountFrozen(Unavailable):
     """The account starts nothing new until an operator has looked at its balance."""
 
-    error_type = "account_frozen"
     source = "account"
 
 

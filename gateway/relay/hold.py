@@ -90,6 +90,7 @@ class Cashier:
                 "New requests of this account are paused: a check found its balance in doubt, and we are looking into it."
                 " Nothing was charged.",
                 retry_after_s=_FROZEN_RETRY_S,
+                metadata={"reason": "account_frozen"},
                 remedy=f"Running requests go on. You need not do anything; what happens is told at {self._config.public_url}/dashboard.",
             ) from error
         except InvalidKey as error:

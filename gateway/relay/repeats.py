@@ -96,16 +96,15 @@ class Repeats:
             exchange.extra_headers.append(_DO_NOT_RETRY)
             raise Repeated(
                 "This Idempotency-Key was used with another request; nothing was charged.",
-                metadata={"param": "Idempotency-Key", "generation_id": generation_id},
+                metadata={"reason": "idempotency_conflict", "param": "Idempotency-Key", "generation_id": generation_id},
                 remedy="Use a new Idempotency-Key for each request.",
             )
         if claim.word == "RUNNING":
             raise Repeated(
                 "The request with this Idempotency-Key is still running; it is charged once.",
-                error_type="idempotency_in_progress",
                 retryable=True,
                 retry_after_s=1,
-                metadata={"generation_id": generation_id},
+                metadata={"reason": "idempotency_in_progress", "generation_id": generation_id},
                 remedy="Send it again after the time in Retry-After: the answer is given again, without a charge.",
             )
         kept = await self._find(claim, seal)
@@ -113,8 +112,7 @@ class Repeats:
             exchange.extra_headers.append(_DO_NOT_RETRY)
             raise Repeated(
                 "The request with this Idempotency-Key has ended and was charged once; its answer is not kept.",
-                error_type="idempotency_ended",
-                metadata={"generation_id": generation_id},
+                metadata={"reason": "idempotency_ended", "generation_id": generation_id},
                 remedy=f"Its receipt is at /api/v1/generation?id={generation_id}. Use a new Idempotency-Key to ask again.",
             )
         exchange.generation_id = generation_id

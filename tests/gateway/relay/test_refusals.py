@@ -159,7 +159,7 @@ def test_an_account_whose_balance_is_in_doubt_is_told_so_and_when_to_come_back(n
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "60"
     error = error_of(answer)
-    assert error["metadata"]["error_type"] == "account_frozen"
+    assert error["metadata"]["reason"] == "account_frozen"
     assert (error["metadata"]["source"], error["metadata"]["retryable"]) == ("account", True)
     assert "Nothing was charged" in error["message"]
 

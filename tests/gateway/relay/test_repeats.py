@@ -82,7 +82,8 @@ def test_another_request_under_a_used_name_is_refused_and_not_to_be_tried_again(
     answer = send(customer, "order-2", max_tokens=7)
 
     error = answer.json()["error"]
-    assert (answer.status_code, error["metadata"]["error_type"]) == (409, "idempotency_conflict")
+    assert (answer.status_code, error["metadata"]["error_type"]) == (409, "precondition_failed")
+    assert error["metadata"]["reason"] == "idempotency_conflict"
     assert error["metadata"]["param"] == "Idempotency-Key"
     assert error["metadata"]["generation_id"] == first.json()["id"]
     assert error["metadata"]["retryable"] is False
@@ -124,7 +125,7 @@ def test_while_the_first_runs_others_are_told_to_wait(customer):
     told.join()
 
     error = answer.json()["error"]
-    assert error["metadata"]["error_type"] == "idempotency_in_progress"
+    assert error["metadata"]["reason"] == "idempotency_in_progress"
     assert error["metadata"]["retryable"] is True
     assert answer.headers["retry-after"] == "1"
     assert "x-should-retry" not in answer.headers
@@ -167,7 +168,7 @@ def test_an_answer_whose_copy_is_gone_is_not_asked_for_again(customer, broker):
     answer = send(customer, "order-9")
 
     assert answer.status_code == 409
-    assert answer.json()["error"]["metadata"]["error_type"] == "idempotency_ended"
+    assert answer.json()["error"]["metadata"]["reason"] == "idempotency_ended"
     assert first.json()["id"] in answer.json()["error"]["metadata"]["remedy_hint"]
     assert len(customer.receipts()) == 1
 
