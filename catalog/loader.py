@@ -18,6 +18,7 @@ from catalog.locks import hold_catalog_lock
 from catalog.markup_rules import read_book
 from catalog.models import AgreementLevel, CatalogLoad, Endpoint, Model, Origin, Provider
 from catalog.prices import Timeline, WantedPrice, append_changes
+from catalog.unit_errors import find_unit_errors
 
 # What happens, how much of it is done, and out of how much.
 Progress = Callable[[str, int, int], None]
@@ -182,6 +183,8 @@ def _make_timelines(files: DataFiles) -> dict[str, Timeline]:
                 faults.append(f"{place}: {error}")
             if entry.agreement.get("level") not in AgreementLevel.values:
                 faults.append(f"{place}: agreement.level must be one of {', '.join(AgreementLevel.values)}")
+    if not faults:
+        faults.extend(find_unit_errors(files))
     if faults:
         raise BadDataFiles(faults)
     return timelines
