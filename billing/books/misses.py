@@ -16,6 +16,8 @@ from billing.books.shard_lock import ShardBusy
 
 PAUSE_S = 1.0
 _WAIT_S = 2.0
+# An answer may reach its reader a moment before its event reaches the stream.
+_ON_THE_WAY_S = 0.02
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ def find_or_settle(find: Callable[[], T | None], *, shard: int) -> T | None:
         if state.pauses:
             return find()  # the settlement that has just ended may have brought it
         try:
+            time.sleep(_ON_THE_WAY_S)
             with contextlib.suppress(ShardBusy, MoneyStoreDown):
                 settlement.settle_shard(shard=shard, wait_s=_WAIT_S)
             found = find()

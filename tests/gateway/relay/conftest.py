@@ -289,6 +289,7 @@ class Customer:
 
     def receipts(self) -> list[Any]:
         """Book everything and return the receipts, newest first."""
+        self.balance_nanos()  # so that what was answered has reached the stream
         settlement.settle_shard(shard=self.organization.shard, wait_s=5)
         return queries.latest_requests(self.organization, limit=100)
 
