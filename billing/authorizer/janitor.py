@@ -102,7 +102,7 @@ class Janitor:
         rotate_after_s = 0.0 if self._is_new_epoch else _ROTATE_AFTER_S
         if self._is_new_epoch:
             # The books may have been restored to an earlier moment: what they had then is asked for once more.
-            self._spool.doubt_booked()
+            self._spool.doubt_booked(due_within_s=_REVIEW_AFTER_S)
         self._is_new_epoch = False
         self._spool.keep_house(rotate_after_s=rotate_after_s)
         now_s = time.monotonic()

@@ -22,13 +22,14 @@ GRANTED = 10**9
 
 async def bring_everything_back(holds: Holds, books: Books, *, events: int) -> None:
     """Let the spool's reviews run, one after the other, until every event of the lost second is in the books."""
+    holds._janitor.note_new_epoch()
     for _ in range(200):
         books.drain()
         if len(books.rows) == events and not holds._spool.unsettled:
             break
         for segment in holds._spool.closed:
             segment.reviewed_s = 0.0
-        holds._janitor.note_new_epoch()
+        holds._janitor.wake()
         await asyncio.sleep(0.1)
     books.drain()
 

@@ -281,15 +281,14 @@ class Customer:
         return {"Authorization": f"Bearer {self.secret}"}
 
     def balance_nanos(self) -> int:
-        # The last byte of an answer may reach the client a moment before the money store hears of it.
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 2  # an answer's last byte may reach the client a moment before the money store hears of it
         while (balance := queries.balance(self.organization)).held_nanos and time.monotonic() < deadline:
             time.sleep(0.005)
         return balance.available_nanos
 
     def receipts(self) -> list[Any]:
-        """Book everything and return the receipts, newest first."""
-        self.balance_nanos()  # so that what was answered has reached the stream
+        """Book everything that was answered and return the receipts, newest first."""
+        self.balance_nanos()  # waits until it has reached the stream
         settlement.settle_shard(shard=self.organization.shard, wait_s=5)
         return queries.latest_requests(self.organization, limit=100)
 
