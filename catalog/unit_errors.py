@@ -33,8 +33,8 @@ def find_unit_errors(files: DataFiles) -> Iterator[str]:
                     place = f"providers/{provider.slug}.yaml {endpoint.id}"
                     offers[endpoint.model, name].append(_Offer(place, value, endpoint.price.notice is not None))
     for (_, name), given in offers.items():
-        for place, offer in enumerate(given):
-            others = [one.usd for number, one in enumerate(given) if number != place]
+        for offer in given:
+            others = [one.usd for one in given if one is not offer]
             if not others or offer.is_looked_at:
                 continue
             usual = statistics.median(others)

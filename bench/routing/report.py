@@ -43,7 +43,8 @@ Cost is compared on the requests that both answered. First tokens are counted fr
 ## A dead provider
 
 At 20 requests/s for one model whose cheapest provider dies: it is asked first for the last time {figures.dead_s:.2f} s after its death when
-it refuses connections, {figures.silent_s:.2f} s when it swallows them (connecting times out after {CONNECT_TIMEOUT_MS / 1000:g} s). From then on it is
+it refuses connections, {figures.silent_s:.2f} s when it swallows them (connecting times out after
+{CONNECT_TIMEOUT_MS / 1000:g} s). From then on it is
 tried by one request in thirty seconds.
 
 ## Hedging

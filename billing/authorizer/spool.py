@@ -199,13 +199,9 @@ class Spool:
         self.delete_expired(delete_after_s)
 
     def doubt_booked(self, *, due_within_s: float) -> None:
-        """Have every closed segment compared with the books again, at once, where that is due ``due_within_s`` after the last time.
-
-        Their order stays: however often this is called, one that waits longest comes first.
-        """
+        """Have every closed segment compared with the books again: now, and in turn. A review is due ``due_within_s`` after the last."""
         for segment in self.closed:
-            segment.is_booked = False
-            segment.reviewed_s -= due_within_s
+            segment.is_booked, segment.reviewed_s = False, segment.reviewed_s - due_within_s
 
     def has_expired(self, after_s: float) -> bool:
         """Whether a segment is booked and old enough to go."""
