@@ -8,7 +8,7 @@ import msgspec
 from accounts.types import Caller
 from billing.authorizer.connection import MoneyConnection, MoneyStoreDown
 from billing.authorizer.keys import claim_keys
-from billing.authorizer.scripts import CLAIM
+from billing.authorizer.scripts import CLAIM, END_CLAIM
 
 # How long a name stands for its request, from its first use and again from its end.
 CLAIM_TTL_S = 86_400
@@ -17,12 +17,16 @@ _PATIENCE_MS = 5_000
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What the store says of a name. ``event_id`` is the event of the request that the name stands for."""
+    """What the store says of a name. ``event_id`` is the event of the request that the name stands for.
+
+    ``turn`` counts how often the request was taken over from a gateway that was lost.
+    """
 
     word: Literal["CLAIMED", "OTHER", "RUNNING", "DONE"]
     caller: Caller
     name: str  # digest of the client's name, hex
     event_id: uuid.UUID
+    turn: str = ""
 
 
 class Claims:
@@ -44,14 +48,17 @@ class Claims:
             msg = "the live balances are being rebuilt"
             raise MoneyStoreDown(msg)
         word = cast('Literal["CLAIMED", "OTHER", "RUNNING", "DONE"]', reply[0].decode())
-        return Claim(word, caller, name, uuid.UUID(hex=reply[1].decode()))
+        return Claim(word, caller, name, uuid.UUID(hex=reply[1].decode()), reply[2].decode() if word == "CLAIMED" else "")
 
     async def close(self, claim: Claim) -> None:
         """The request was charged or answered: the name stands for it from now on. Raises: MoneyStoreDown."""
-        name = claim_keys(claim.caller.shard, claim.caller.org_id, claim.caller.key_id, claim.name)[-1]
-        await self._connection.execute("HSET", name, "done", 1)
-        await self._connection.execute("EXPIRE", name, CLAIM_TTL_S)
+        await self._end(claim, CLAIM_TTL_S)
 
     async def release(self, claim: Claim) -> None:
         """The request was charged nothing: its name may be used again. Raises: MoneyStoreDown."""
-        await self._connection.execute("DEL", claim_keys(claim.caller.shard, claim.caller.org_id, claim.caller.key_id, claim.name)[-1])
+        await self._end(claim, 0)
+
+    async def _end(self, claim: Claim, ttl_s: int) -> None:
+        # Repeating it is harmless, and after another gateway has taken the request over it does nothing.
+        name = claim_keys(claim.caller.shard, claim.caller.org_id, claim.caller.key_id, claim.name)[-1]
+        await self._connection.run_script(END_CLAIM, (name,), (claim.event_id.hex, claim.turn, ttl_s))

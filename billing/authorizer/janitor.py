@@ -111,9 +111,7 @@ class Janitor:
             self._spool.adopt()
         await self._repeat()
         await self._review()
-        if self._spool.has_expired(_DELETE_AFTER_S):
-            await self._loader.unbooked([])  # while the books are away nothing is thrown away: what comes back may be a backup
-            self._spool.delete_expired(_DELETE_AFTER_S)
+        await self._delete_expired()
 
     async def _repeat(self) -> None:
         now_s = time.monotonic()
@@ -149,6 +147,17 @@ class Janitor:
                         record.shard = moved.shard
             except InvalidKey:
                 logger.exception("spool_event_of_unknown_key org=%s key=%s", org_id, key_id)
+
+    async def _delete_expired(self) -> None:
+        """Delete the oldest booked segment that has been kept for long enough, if the books have it still.
+
+        They may have been restored to an earlier moment meanwhile: then a segment is what they are made whole from.
+        """
+        for segment in self._spool.expired(_DELETE_AFTER_S)[:1]:
+            if await self._unbooked(await self._spool.read(segment)):
+                segment.is_booked = False
+            else:
+                self._spool.delete(segment)
 
     async def _review(self) -> None:
         """Ask the books about whole segments, a few at a time, those not looked at for longest first."""

@@ -196,30 +196,27 @@ class Spool:
             self._rotate()
         while self._unwritten and self._write(self._unwritten[0], keep=False) is not None:
             self._unwritten.pop(0)
-        self.delete_expired(delete_after_s)
+        for segment in self.expired(delete_after_s):
+            self.delete(segment)
 
     def doubt_booked(self, *, due_within_s: float) -> None:
         """Have every closed segment compared with the books again: now, and in turn. A review is due ``due_within_s`` after the last."""
         for segment in self.closed:
             segment.is_booked, segment.reviewed_s = False, segment.reviewed_s - due_within_s
 
-    def has_expired(self, after_s: float) -> bool:
-        """Whether a segment is booked and old enough to go."""
-        return bool(self._expired(after_s))
-
-    def _expired(self, after_s: float) -> list[Segment]:
+    def expired(self, after_s: float) -> list[Segment]:
+        """Return the segments that are booked and were opened so long ago."""
         now_s = time.monotonic()
         return [segment for segment in self.closed if segment.is_booked and now_s - segment.opened_s >= after_s]
 
-    def delete_expired(self, after_s: float) -> None:
-        """Delete the segments that are booked and were opened so long ago."""
-        for segment in self._expired(after_s):
-            segment.path.unlink(missing_ok=True)
-            self.closed.remove(segment)
-            folder = segment.path.parent
-            if folder in self._adopted and not any(folder.glob(f"*{_SUFFIX}")):
-                shutil.rmtree(folder, ignore_errors=True)
-                os.close(self._adopted.pop(folder))
+    def delete(self, segment: Segment) -> None:
+        """Delete a segment."""
+        segment.path.unlink(missing_ok=True)
+        self.closed.remove(segment)
+        folder = segment.path.parent
+        if folder in self._adopted and not any(folder.glob(f"*{_SUFFIX}")):
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(self._adopted.pop(folder))
 
     def adopt(self) -> int:
         """Take over the segments of processes that died on this machine. Returns how many segments."""

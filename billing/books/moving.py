@@ -50,16 +50,21 @@ def move(*, organization: Organization, shard: int, wait_s: float = 30.0) -> Mov
         msg = "its books are in doubt and its requests stopped; lift that first"
         raise CannotMove(msg)
     with hold_shard(source, wait_s=_LOCK_WAIT_S):
+        organization.refresh_from_db(fields=["shard"])
+        if organization.shard != source:
+            msg = f"it was moved to shard {organization.shard} meanwhile"
+            raise CannotMove(msg)
         began_s = time.monotonic()
         booked = _drain(organization, source, wait_s)
         key_ids = list(ApiKey.objects.filter(organization=organization, is_management=False).values_list("pk", flat=True))
-        live.move_claims(key_ids=key_ids, source=source, target=shard)
-        live.open_for_arrival(org_id=organization.pk, shard=shard)
+        names = live.copy_claims(key_ids=key_ids, source=source, target=shard)
+        live.open_for_arrival(org_id=organization.pk, shard=shard, key_ids=key_ids)
         try:
             _place(organization, shard, key_ids)
         except CannotMove:
             live.put_frozen(org_id=organization.pk, shard=source, is_frozen=False)
             raise
+        live.hand_over_claims(names, source=source, target=shard)
         for key_id in ApiKey.objects.filter(organization=organization, deleted_at=None).values_list("pk", flat=True):
             api_keys.announce(key_id=key_id)
     return Moved(source, shard, time.monotonic() - began_s, booked)

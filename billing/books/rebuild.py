@@ -57,7 +57,7 @@ def _balances(shard: int) -> list[live.BalanceSeed]:
     frozen = set(AdmissionFreeze.objects.filter(lifted_at=None, organization__shard=shard).values_list("organization_id", flat=True))
     return [
         seed._replace(unposted_nanos=refused[seed.org_id], is_frozen=seed.org_id in frozen)
-        for seed in _seeds(Account.objects.filter(shard=shard, org__isnull=False))
+        for seed in _seeds(Account.objects.filter(org__shard=shard))  # an account's own note may be of before a move
     ]
 
 

@@ -27,24 +27,42 @@ def leave_shard(*, org_id: int, shard: int, key_ids: Sequence[int], closed_s: in
 
 
 @asks_store
-def open_for_arrival(*, org_id: int, shard: int) -> None:
-    """Let an organization be loaded on a shard that it had left shortly before."""
-    name = f"{shard_keys(shard).balance}{org_id}"
-    store().hdel(name, "moved")
-    store().persist(name)
+def open_for_arrival(*, org_id: int, shard: int, key_ids: Sequence[int]) -> None:
+    """Let an organization be loaded anew on a shard that it had left before: nothing that lies there is of now."""
+    keys = shard_keys(shard)
+    store().delete(f"{keys.balance}{org_id}", *(f"{keys.scope}{key_id}" for key_id in key_ids))
 
 
 @asks_store
-def move_claims(*, key_ids: Sequence[int], source: int, target: int) -> int:
-    """Bring the names that API keys gave to requests along. Return how many."""
-    moved = 0
-    for key_id in key_ids:
-        for name in store().scan_iter(f"{{s{source:03d}}}:i:{key_id}:*", count=1000):
-            fields, ttl_s = store().hgetall(name), store().ttl(name)
-            if fields and ttl_s > 0:
-                there = f"{{s{target:03d}}}{name.decode().partition('}')[2]}"
-                store().hset(there, mapping=fields)
-                store().expire(there, ttl_s)
-                moved += 1
-            store().unlink(name)
-    return moved
+def copy_claims(*, key_ids: Sequence[int], source: int, target: int) -> list[str]:
+    """Copy the names that API keys gave to requests to another shard, and return them. Looks at every name of the store once."""
+    wanted = {str(key_id) for key_id in key_ids}
+    names = []
+    for found in store().scan_iter(f"{_tag(source)}:i:*", count=1000):
+        name = found.decode().partition("}:i:")[2]
+        if name.partition(":")[0] in wanted and _copy_claim(name, source, target):
+            names.append(name)
+    return names
+
+
+@asks_store
+def hand_over_claims(names: Sequence[str], *, source: int, target: int) -> None:
+    """Take names that were copied off the old shard, with what has happened to them since: one that was freed there is free."""
+    for name in names:
+        if not _copy_claim(name, source, target):
+            store().unlink(f"{_tag(target)}:i:{name}")
+        store().unlink(f"{_tag(source)}:i:{name}")
+
+
+def _copy_claim(name: str, source: int, target: int) -> bool:
+    here, there = f"{_tag(source)}:i:{name}", f"{_tag(target)}:i:{name}"
+    fields, ttl_s = store().hgetall(here), store().ttl(here)
+    if not fields or ttl_s <= 0:
+        return False
+    store().hset(there, mapping=fields)
+    store().expire(there, ttl_s)
+    return True
+
+
+def _tag(shard: int) -> str:
+    return f"{{s{shard:03d}}}"

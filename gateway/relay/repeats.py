@@ -30,6 +30,9 @@ IDEMPOTENCY_KEY = b"idempotency-key"
 _NAME_MAX = 255
 _NONCE_BYTES = 12
 _TIMEOUT_S = 0.5
+# A store that is away for longer than these together is being rebuilt, or the request's gateway is cut off.
+_TELL_AGAIN_S = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)
+_CLOSE_WITHIN_S = 2.0
 _REPLAYED = (b"idempotent-replayed", b"true")
 # The official clients repeat a 409 by themselves unless they are told not to.
 _DO_NOT_RETRY = (b"x-should-retry", b"false")
@@ -63,8 +66,11 @@ class Repeats:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """Wait for what is being kept, then close the connection."""
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        """Wait a moment for what is being kept, then close the connection."""
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=_CLOSE_WITHIN_S)
+        for task in self._ending:
+            task.cancel()
         if self._broker is not None:
             await self._broker.aclose()
             self._broker = None
@@ -132,16 +138,18 @@ class Repeats:
         task.add_done_callback(self._ending.discard)
 
     async def _end(self, repeat: Repeat, kept: Kept | None, *, is_over: bool) -> None:
-        try:
-            if not is_over:
-                await self._claims.release(repeat.claim)
+        if is_over and kept is not None:
+            await self._keep(repeat, kept)
+        tell = self._claims.close if is_over else self._claims.release
+        for wait_s in _TELL_AGAIN_S:
+            try:
+                await tell(repeat.claim)
+            except (MoneyStoreDown, MoneyStoreError):
+                await asyncio.sleep(wait_s)
+            else:
                 return
-            if kept is not None:
-                await self._keep(repeat, kept)
-            await self._claims.close(repeat.claim)
-        except (MoneyStoreDown, MoneyStoreError) as error:
-            # Whoever repeats the request takes its event over, which is charged once.
-            _log.warning("claim_left_open event=%s error=%s", repeat.claim.event_id.hex, error)
+        # Whoever repeats the request takes its event over, which is charged once.
+        _log.warning("claim_left_open event=%s", repeat.claim.event_id.hex)
 
     async def _keep(self, repeat: Repeat, kept: Kept) -> None:
         nonce = os.urandom(_NONCE_BYTES)

@@ -257,3 +257,15 @@ async def test_segments_wait_for_the_books(shard: Shard, connection: MoneyConnec
     segment.reviewed_s = 0.0
     holds._janitor.wake()
     await wait_for(lambda: segment.is_booked)
+
+    # The books come back as they were before: what is old enough to go is all that they can be made whole from.
+    rows = dict(books.rows)
+    books.rows.clear()
+    segment.opened_s = float("-inf")
+    await holds._janitor._delete_expired()
+    assert segment in holds._spool.closed
+    assert not segment.is_booked
+    books.rows.update(rows)
+    segment.is_booked = True
+    await holds._janitor._delete_expired()
+    assert segment not in holds._spool.closed

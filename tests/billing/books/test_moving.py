@@ -121,6 +121,42 @@ def test_names_that_stand_for_requests_come_along(used):
     assert not store().exists(name)
 
 
+def test_a_move_that_fails_leaves_the_names_where_they_stand_for_requests(used, monkeypatch):
+    name = claim_keys(OLD, used.pk, used.key_id, "abc")[-1]
+    store().hset(name, mapping={"event": "e", "digest": "d", "done": 1})
+    store().expire(name, 5_000)
+    monkeypatch.setattr(live, "leave_shard", lambda **_: False)
+
+    with pytest.raises(moving.CannotMove):
+        _move(used)
+
+    assert store().hget(name, "done") == b"1"
+
+
+def test_a_name_that_is_freed_during_the_move_is_free(used, monkeypatch):
+    name = claim_keys(OLD, used.pk, used.key_id, "abc")[-1]
+    store().hset(name, mapping={"event": "e", "digest": "d"})
+    store().expire(name, 5_000)
+    leave = live.leave_shard
+
+    def free_and_leave(**arguments):
+        store().delete(name)
+        return leave(**arguments)
+
+    monkeypatch.setattr(live, "leave_shard", free_and_leave)
+    _move(used)
+
+    assert not store().exists(claim_keys(NEW, used.pk, used.key_id, "abc")[-1])
+
+
+def test_a_move_from_where_it_is_no_longer_is_refused(used):
+    stale = type(used).objects.get(pk=used.pk)
+    _move(used)
+
+    with pytest.raises(moving.CannotMove, match="was moved to shard"):
+        _move(stale, shard=NEW + 1)
+
+
 @pytest.mark.parametrize("shard", [-1, 8, OLD])
 def test_a_shard_that_is_none_or_the_same_is_refused(used, shard):
     with pytest.raises(moving.CannotMove):
