@@ -76,8 +76,9 @@ def archive_due(*, now: dt.datetime | None = None, limit: int = 31) -> list[dt.d
         return []
     today = (now or timezone.now()).astimezone(dt.UTC).date()
     first_kept = today - dt.timedelta(days=max(settings.USAGE_RETENTION_DAYS, KEPT_AT_LEAST_DAYS))
-    done = []
-    for day in [day for day in partitions.days() if day < first_kept][:limit]:
+    done: list[dt.date] = []
+    archived = set(UsageArchive.objects.values_list("day", flat=True))
+    for day in [day for day in partitions.days() if day < first_kept and day not in archived][:limit]:
         if archive_day(day) is None:
             break  # another worker is at it
         done.append(day)
@@ -95,6 +96,10 @@ def archive_day(day: dt.date) -> UsageArchive | None:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
         if not cursor.fetchone()[0]:
             return None
+        if UsageArchive.objects.filter(day=day).exists():
+            # Its sums are on record: counted again they would be twice what was used, and the file is the only copy.
+            msg = f"{day} is in the archive already; rows that were read back belong into a table of their own"
+            raise ArchiveMismatch(msg)
         # Nobody writes to a day so old; this makes sure of it.
         cursor.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(partition))
         cursor.execute(sql.SQL(_SUMS).format(partition))

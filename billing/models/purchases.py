@@ -49,6 +49,9 @@ class PaymentProfile(models.Model):
     tax_id_problem = models.CharField(
         max_length=200, blank=True, default="", help_text="Why Stripe does not take the tax id, '' if it does."
     )
+    told_tax_id = models.CharField(
+        max_length=100, blank=True, default="", help_text="Kind and value that Stripe was told by us, '' for none."
+    )
     is_stripe_behind = models.BooleanField(default=False, help_text="Details have changed and Stripe has not heard of it.")
     billing_email = models.EmailField(blank=True, default="", help_text="Where receipts and warnings go; owners and admins if empty.")
     # The card that auto top-up charges.

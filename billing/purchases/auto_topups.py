@@ -23,7 +23,7 @@ RUNAWAY_COUNT: Final = 3
 RUNAWAY_WITHIN: Final = dt.timedelta(minutes=10)
 _UNSETTLED: Final = (PurchaseState.CHARGING, PurchaseState.PROCESSING)
 _COUNTED: Final = (*_UNSETTLED, PurchaseState.PAID, PurchaseState.REVIEW)
-_PATIENCE: Final = dt.timedelta(seconds=90)  # the client gives up on Stripe before
+_PATIENCE: Final = dt.timedelta(seconds=90)  # most calls are answered before; one that is not is asked after, under its key
 # So long a charge that Stripe knows nothing of is repeated under its key. Then it is given up, because Stripe may have kept an error under
 # the key; if it was charged after all, its webhook credits it all the same.
 _REPEATED_FOR: Final = dt.timedelta(minutes=15)

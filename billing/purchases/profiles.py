@@ -101,7 +101,8 @@ def tell_stripe(organization: Organization) -> bool:
         return False
     told = {name: getattr(profile, name) for name in DETAIL_MAX}
     place = Place(tuple(filter(None, profile.address.split("\n"))), profile.postal_code, profile.country) if profile.country else None
-    problem = ""
+    problem, is_placed = "", False
+    told_id, tax_id = tax_ids.parse(profile.told_tax_id), tax_ids.read(profile.tax_id, country=profile.country)
     try:
         stripe_customers.update_customer(
             customer=profile.stripe_customer,
@@ -109,13 +110,20 @@ def tell_stripe(organization: Organization) -> bool:
             email=profile.billing_email,
             place=place,
         )
-        stripe_customers.set_tax_id(customer=profile.stripe_customer, tax_id=tax_ids.read(profile.tax_id, country=profile.country))
+        is_placed = place is not None
+        if tax_id != told_id:
+            stripe_customers.set_tax_id(customer=profile.stripe_customer, tax_id=tax_id, told=told_id)
+            told_id = tax_id
+    except stripe_api.KeyRefused as refused:
+        raise stripe_api.StripeDown(str(refused)) from refused
     except stripe_api.StripeRefused as refused:
         problem = str(refused)[:200]
         _log.warning("Stripe refuses details of organization %s: %s", organization.pk, refused)
     # Details that changed meanwhile are told by whoever changed them, or by the sweep.
-    done = PaymentProfile.objects.filter(pk=profile.pk, **told).update(is_stripe_behind=False, tax_id_problem=problem)
-    if done and place is not None:
+    done = PaymentProfile.objects.filter(pk=profile.pk, **told).update(
+        is_stripe_behind=False, tax_id_problem=problem, told_tax_id=" ".join(told_id or ())
+    )
+    if done and is_placed:
         auto_failures.resume_with_place(profile)
     return bool(done)
 

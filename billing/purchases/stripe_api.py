@@ -30,7 +30,8 @@ Fields = dict[str, Any]
 API_VERSION: Final = "2026-10-28.endive"
 _PAYMENT_PARTS: Final = ["latest_charge.balance_transaction", "payment_method"]
 _EVENTS_PER_PAGE: Final = 100
-_REFUSED_STATUSES: Final = (400, 401, 403, 404)
+_KEY_STATUSES: Final = (401, 403)
+_REFUSED_STATUSES: Final = (400, *_KEY_STATUSES, 404)
 _is_hasty: ContextVar[bool] = ContextVar("is_hasty", default=False)
 
 
@@ -48,6 +49,10 @@ class StripeRefused(Exception):
     def __init__(self, message: str, *, code: str = "") -> None:
         super().__init__(message)
         self.code = code
+
+
+class KeyRefused(StripeRefused):
+    """Stripe does not take our key, or the key may not do this: ours to mend, and nothing to show to a customer."""
 
 
 class CardDeclined(Exception):
@@ -99,7 +104,8 @@ def asks_stripe(function: Callable[P, R]) -> Callable[P, R]:
             raise CardDeclined(error.user_message or str(error), code=decline or error.code or "", wants_owner=wants_owner) from error
         except (stripe.InvalidRequestError, stripe.AuthenticationError, stripe.PermissionError, stripe.IdempotencyError) as error:
             if error.http_status in _REFUSED_STATUSES:
-                raise StripeRefused(error.user_message or str(error), code=error.code or "") from error
+                kind = KeyRefused if error.http_status in _KEY_STATUSES else StripeRefused
+                raise kind(error.user_message or str(error), code=error.code or "") from error
             raise StripeDown(str(error)) from error
         except stripe.StripeError as error:
             raise StripeDown(str(error)) from error

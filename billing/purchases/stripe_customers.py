@@ -48,14 +48,15 @@ def update_customer(*, customer: str, name: str, email: str, place: Place | None
     if place is not None:
         known = stripe_objects.plain(client().v1.customers.retrieve(customer)).get("address") or {}
         # What Checkout knew better than we do stays, as long as it is about the same place.
-        kept = known if known.get("country") == place.country and known.get("postal_code") in {None, place.postal_code} else {}
-        line1, *rest = place.lines or ("",)
+        is_same = known.get("country") == place.country and (not place.postal_code or known.get("postal_code") in {None, place.postal_code})
+        kept = known if is_same else {}
+        line1, *rest = place.lines or (kept.get("line1") or "", kept.get("line2") or "")
         params["address"] = {
             "line1": line1,
             "line2": ", ".join(rest),
             "city": kept.get("city") or "",
             "state": kept.get("state") or "",
-            "postal_code": place.postal_code,
+            "postal_code": place.postal_code or kept.get("postal_code") or "",
             "country": place.country,
         }
     changes: Any = params
@@ -63,14 +64,17 @@ def update_customer(*, customer: str, name: str, email: str, place: Place | None
 
 
 @asks_stripe
-def set_tax_id(*, customer: str, tax_id: TaxId | None) -> None:
-    """Let the customer have this tax id and no other. Raises: StripeRefused when it cannot be one; the others are gone then."""
+def set_tax_id(*, customer: str, tax_id: TaxId | None, told: TaxId | None) -> None:
+    """Let the customer have this tax id and no other. Raises: StripeRefused when it cannot be one; the others are gone then.
+
+    None takes back the one that was ``told`` before; one that was given at Checkout stays.
+    """
     known = stripe_objects.plain(client().v1.customers.tax_ids.list(customer, params={"limit": 100}))["data"]
-    wanted = None if tax_id is None else (tax_id.kind, tax_id.value)
     for one in known:
-        if (one["type"], one["value"]) != wanted:
+        this = TaxId(one["type"], one["value"])
+        if this == told if tax_id is None else this != tax_id:
             client().v1.customers.tax_ids.delete(customer, one["id"])
-    if tax_id is not None and wanted not in {(one["type"], one["value"]) for one in known}:
+    if tax_id is not None and tax_id not in {TaxId(one["type"], one["value"]) for one in known}:
         params: Any = {"type": tax_id.kind, "value": tax_id.value}
         client().v1.customers.tax_ids.create(customer, params=params)
 

@@ -44,6 +44,12 @@ class TaxId(NamedTuple):
     value: str
 
 
+def parse(told: str) -> TaxId | None:
+    """Return the tax id that stands on a profile as told: kind and value, or nothing."""
+    kind, _, value = told.partition(" ")
+    return TaxId(kind, value) if value else None
+
+
 def read(text: str, *, country: str) -> TaxId | None:
     """Return the tax id, None when there is none or Stripe has no kind for it. VAT numbers get their country in front."""
     kind = _KINDS.get(country)

@@ -99,6 +99,17 @@ def test_a_file_read_back_by_the_database_gives_the_very_rows(used, folder):
     assert _rows() == rows
 
 
+def test_a_day_that_was_put_back_in_its_old_place_is_not_archived_over_its_only_copy(used, folder):
+    archive.archive_day(DAY)
+    before = (folder / "usage-2025-03-10.csv.gz").read_bytes()
+    partitions.ensure([DAY])
+
+    assert archive.archive_due(now=dt.datetime(2026, 4, 15, tzinfo=dt.UTC)) == []
+    with pytest.raises(ArchiveMismatch, match="in the archive already"):
+        archive.archive_day(DAY)
+    assert (folder / "usage-2025-03-10.csv.gz").read_bytes() == before
+
+
 def test_the_books_hold_as_before_and_no_transfer_is_gone(used):
     assert invariants.verify(shards=[]) == []
     before = Transfer.objects.count(), list(Account.objects.order_by("pk").values()), UsageRollup.objects.count()

@@ -5,7 +5,7 @@ import pytest
 from accounts.models import AuditEvent
 from accounts.permissions import NotPermitted
 from billing.models import PaymentProfile
-from billing.purchases import profiles, tasks, tax_ids
+from billing.purchases import profiles, stripe_api, tasks, tax_ids
 from billing.purchases.profiles import BadDetails
 from billing.purchases.tax_ids import TaxId
 
@@ -57,6 +57,36 @@ def test_another_tax_id_takes_the_place_of_the_first_and_none_leaves_none(change
         change(tax_id=tax_id, country=country)
         profiles.tell_stripe(organization)
         assert _ids(stripe) == ([expected] if expected else [])
+
+
+def test_a_tax_id_given_at_checkout_outlives_a_change_of_something_else(change, customer, organization, stripe):
+    stripe_api.client().v1.customers.tax_ids.create(customer()["id"], params={"type": "eu_vat", "value": "FR12345678901"})
+    change(tax_id="")
+    profiles.tell_stripe(organization)
+    change(tax_id="", billing_email="other@acme.example")
+    profiles.tell_stripe(organization)
+
+    assert _ids(stripe) == [("eu_vat", "FR12345678901")]
+
+
+def test_a_country_alone_keeps_the_street_and_postal_code_of_checkout(change, customer, organization, stripe):
+    found = {"line1": "1 Main St", "line2": None, "city": "Berkeley", "state": "CA", "postal_code": "94105", "country": "US"}
+    stripe.account.store.put(customer() | {"address": found})
+
+    change(country="US", address="", postal_code="", tax_id="")
+    profiles.tell_stripe(organization)
+
+    assert customer()["address"] == found
+
+
+def test_a_key_that_stripe_does_not_take_is_ours_to_mend_and_the_details_are_told_later(change, customer, organization, settings):
+    change()
+    settings.STRIPE_SECRET_KEY = "sk_live_revoked"
+    with pytest.raises(stripe_api.StripeDown):
+        profiles.tell_stripe(organization)
+
+    profile = PaymentProfile.objects.get()
+    assert (profile.is_stripe_behind, profile.tax_id_problem) == (True, "")
 
 
 def test_what_checkout_knows_of_the_same_place_stays(change, customer, organization, stripe):
