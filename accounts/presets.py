@@ -5,6 +5,7 @@ import logging
 import re
 from typing import Any, Final, TypedDict, Unpack
 
+import msgspec
 import redis
 from django.conf import settings
 from django.db import transaction
@@ -23,9 +24,11 @@ logger = logging.getLogger(__name__)
 NAME_MAX: Final = 200
 DESCRIPTION_MAX: Final = 1000
 SYSTEM_PROMPT_MAX: Final = 100_000
+CONFIG_MAX_BYTES: Final = 100_000  # as JSON
 PRESETS_MAX: Final = 500  # of one organization, archived ones included: all of them travel to every process
 STATUSES: Final = ("active", "disabled", "archived")
 _SLUG: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
+_ZERO: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # written as an escape; the database takes none in JSON
 _BROKER_TIMEOUT_S: Final = 1.0
 _ACTIONS: Final[dict[str, Action]] = {"preset": "presets.manage", "policy": "policies.manage"}
 
@@ -69,6 +72,9 @@ def save_version(
     permissions.require(by=by, organization=organization, action=_ACTIONS[kind])
     if not _SLUG.fullmatch(slug):
         raise BadPresetField("slug", "A slug has 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins and ends with a letter or digit.")
+    _check_config(config)
+    if "\0" in system_prompt or "\0" in name:
+        raise BadPresetField("system_prompt" if "\0" in system_prompt else "name", "A zero character cannot be kept.")
     if len(system_prompt) > SYSTEM_PROMPT_MAX:
         raise BadPresetField("system_prompt", f"A system prompt has at most {SYSTEM_PROMPT_MAX:,} characters.")
     creator = by.created_by if isinstance(by, ApiKey) else by
@@ -116,7 +122,18 @@ def change(*, preset: RequestPreset, by: Actor, **changes: Unpack[PresetChanges]
     return locked
 
 
+def _check_config(config: dict[str, Any]) -> None:
+    written = msgspec.json.encode(config)
+    if len(written) > CONFIG_MAX_BYTES:
+        raise BadPresetField("config", f"The settings have at most {CONFIG_MAX_BYTES:,} bytes as JSON: every process holds them.")
+    if _ZERO.search(written):
+        raise BadPresetField("config", "A zero character cannot be kept.")
+
+
 def _check(preset: RequestPreset, changes: PresetChanges) -> None:
+    for field in ("name", "description"):
+        if "\0" in str(changes.get(field, "")):
+            raise BadPresetField(field, "A zero character cannot be kept.")
     if "name" in changes and not 1 <= len(changes["name"].strip()) <= NAME_MAX:
         raise BadPresetField("name", f"A name has 1 to {NAME_MAX} characters.")
     if len(changes.get("description", "")) > DESCRIPTION_MAX:

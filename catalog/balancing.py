@@ -109,7 +109,7 @@ def _change_key(provider: Provider, change: KeyChange, *, by: Actor) -> None:
         raise BadBalance(msg)
     held = ProviderCredential.objects.filter(provider=provider, name=change.name).first()
     if held is None and (change.is_removed or change.api_key is None):
-        msg = f"{provider.slug} has no key called {change.name!r}; --api-key adds it"
+        msg = f"{provider.slug} has no key called {change.name!r}; give its secret to add it"
         raise BadBalance(msg)
     if held is not None and change.is_removed:
         held.delete()

@@ -114,12 +114,12 @@ class Listings:
         self._router_names = {name: one.id for one in routers if one.id in self._models for name in one.also}
         self._kept: OrderedDict[object, Body] = OrderedDict()
         self._endpoints: dict[str, Body] = {}
-        self._measured: dict[str, tuple[int, Body]] = {}  # by model id or alias, with the moment that it is of
+        self._measured: dict[str, tuple[int, Body]] = {}  # by model id, with the moment that it is of
         #: GET /models without a question.
         self.default: Body = self.search(ModelQuery(), path="/api/v1/models", query_string=b"", now_s=0)
         self.providers: Body = _data([provider_body(one) for slug, one in sorted(snapshot.providers.items()) if slug in answering])
         self.zero_retention: Body = _data(
-            zero_retention_body(snapshot, (one for listed in self._models.values() for one in listed.endpoints))
+            zero_retention_body(snapshot, (one for listed in self._models.values() if listed.is_model for one in listed.endpoints))
         )
         self.image_models: Body = _data(
             [image_model_body(one.model) for one in self._models.values() if "image" in one.outputs and one.is_model]
@@ -181,10 +181,10 @@ class Listings:
 
         What ``measure`` says of them is worked out once per ``moment``. Raises: UnknownModel.
         """
+        model_id = self._resolve(model_id)
         kept_moment, body = self._measured.get(model_id, (-1, None))
         if body is not None and kept_moment == moment:
             return body
-        model_id = self._resolve(model_id)
         listed = self._models.get(model_id)
         found = {one.id: measured for one in (listed.endpoints if listed else ()) if (measured := measure(one.id)) is not None}
         if not found:

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.proof.access import operator_of, operator_required
 from catalog import queries
@@ -49,14 +49,20 @@ class LimitsForm(forms.Form):
 
 
 class KeyForm(LimitsForm):
-    """A further key. Its secret is sealed and never shown."""
+    """A further key, or another secret for one that is there. Its secret is sealed and never shown."""
+
+    weight = forms.IntegerField(
+        required=False, min_value=1, max_value=1_000, help_text="1 unless you say so; the old one for a name that is there."
+    )
+    rpm = forms.IntegerField(label="Requests a minute", required=False, min_value=0, max_value=2_000_000_000)
+    tpm = forms.IntegerField(label="Tokens a minute", required=False, min_value=0, max_value=2_000_000_000)
 
     name = forms.CharField(max_length=40, help_text="What you call it, such as second; set_provider's is main.")
     api_key = forms.CharField(
         label="Secret",
         max_length=20_000,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text="Sealed, and never shown again. The same name again puts it in the place of the old one.",
+        help_text="Sealed, and never shown again. The same name again puts it in the place of the old one, whose limits stay.",
     )
     field_order = ("name", "api_key", "weight", "rpm", "tpm")
 
@@ -156,11 +162,14 @@ def _change(request: HttpRequest, slug: str, deed: str, forms_at_hand: tuple[Sha
     return True
 
 
-@require_POST
+@never_cache
+@require_http_methods(["GET", "POST"])
 @operator_required
 def remove_key(request: HttpRequest, slug: str, name: str) -> HttpResponse:
-    """Take a key away."""
+    """Ask once, then take a key away: nobody can bring its secret back."""
     _require_permission(request)
+    if request.method == "GET":
+        return render(request, "pages/balancing/remove.html", {"section": "operator", "slug": slug, "name": name})
     try:
         balance_provider(slug=slug, by=operator_of(request), key=KeyChange(name=name, is_removed=True))
     except UnknownProvider as unknown:

@@ -6,7 +6,7 @@ import msgspec
 from django import forms
 
 from accounts.models import RequestPreset, RequestPresetVersion
-from accounts.presets import DESCRIPTION_MAX, NAME_MAX, SYSTEM_PROMPT_MAX
+from accounts.presets import CONFIG_MAX_BYTES, DESCRIPTION_MAX, NAME_MAX, SYSTEM_PROMPT_MAX
 from gateway.dialects.base import InvalidRequest, Json
 from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.client_registry import CLIENT_DIALECTS
@@ -15,7 +15,6 @@ from gateway.relay.errors import ApiError
 from gateway.relay.preferences import read_preferences
 from gateway.relay.presets import config_of
 
-_CONFIG_MAX: Final = 100_000
 _MONO: Final = {"spellcheck": "false", "class": "mono", "autocomplete": "off"}
 _CHAT: Final = next(dialect for dialect in CLIENT_DIALECTS.values() if dialect.api == "chat")
 #: What a new policy may begin with: word → (label, provider object).
@@ -37,6 +36,8 @@ class JsonField(forms.CharField):
         text = str(super().to_python(value) or "")
         if not text.strip():
             return {}
+        if len(text) > 2 * CONFIG_MAX_BYTES:  # with room for how people lay it out; what is kept is measured when it is saved
+            raise forms.ValidationError(f"Write at most {CONFIG_MAX_BYTES:,} characters.")
         try:
             found = parse_json(text.encode())
         except InvalidRequest as error:
@@ -51,7 +52,6 @@ class PolicyForm(forms.Form):
 
     config = JsonField(
         label="Provider preferences",
-        max_length=_CONFIG_MAX,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 10, **_MONO}),
         help_text="A request's provider object, as JSON: only, ignore, order, sort, max_price, data_collection, zdr, hedge and the rest.",
@@ -76,7 +76,6 @@ class PresetForm(forms.Form):
     config = JsonField(
         label="Settings",
         required=False,
-        max_length=_CONFIG_MAX,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 10, **_MONO}),
         help_text="Fields of a chat completions request, as JSON: model, temperature, max_tokens, tools, provider and the rest.",

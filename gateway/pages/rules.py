@@ -137,11 +137,18 @@ def edit_rule(request: OrganizationRequest, word: str, slug: str) -> HttpRespons
             context |= _trial(request, form)
         elif _save(request, rule.kind, slug, form):
             return redirect("rule", word, slug)
-    context["use"] = _USES[RequestPreset.Kind(rule.kind)].replace("SLUG", slug)
-    context["words_form"] = WordsForm(initial={"name": rule.name, "description": rule.description})
+    words_form = WordsForm(initial={"name": rule.name, "description": rule.description})
+    return _answer(request, context | _surroundings(rule, words_form))
+
+
+def _surroundings(rule: RequestPreset, words_form: WordsForm) -> dict[str, Any]:
+    """Return what a rule's page shows beside its form."""
     versions = account_queries.preset_versions(rule).select_related("created_by")[:_VERSIONS_SHOWN]
-    context["versions"] = [VersionRow(one, written(one.config), one.number == rule.designated_number) for one in versions]
-    return _answer(request, context)
+    return {
+        "use": _USES[RequestPreset.Kind(rule.kind)].replace("SLUG", rule.slug),
+        "words_form": words_form,
+        "versions": [VersionRow(one, written(one.config), one.number == rule.designated_number) for one in versions],
+    }
 
 
 @require_POST
@@ -151,7 +158,11 @@ def change_rule(request: OrganizationRequest, word: str, slug: str) -> HttpRespo
     rule = _find(request, word, slug)
     changes: PresetChanges = {}
     if "name" in request.POST:
-        changes["name"], changes["description"] = request.POST["name"].strip(), request.POST.get("description", "").strip()
+        # Browsers send line breaks as two characters and count them as one.
+        words = WordsForm({name: request.POST.get(name, "").replace("\r\n", "\n") for name in ("name", "description")})
+        if not words.is_valid():
+            return _show_words_again(request, word, rule, words)
+        changes["name"], changes["description"] = words.cleaned_data["name"], words.cleaned_data["description"]
     if "status" in request.POST:
         changes["status"] = request.POST["status"]
     if "is_default" in request.POST:
@@ -160,6 +171,12 @@ def change_rule(request: OrganizationRequest, word: str, slug: str) -> HttpRespo
         changes["designated_number"] = int(number[:9])
     _change(request, rule, changes)
     return redirect("rules") if request.POST.get("next") == "rules" else redirect("rule", word, slug)
+
+
+def _show_words_again(request: OrganizationRequest, word: str, rule: RequestPreset, words: WordsForm) -> HttpResponse:
+    form = form_class(rule.kind, is_new=False)(initial=initial_of(account_queries.designated_version(rule)))
+    context = {"form": form, "word": word, "rule": rule, "may_change": _may_change(request, rule.kind)}
+    return _answer(request, context | _surroundings(rule, words))
 
 
 @never_cache
@@ -182,7 +199,7 @@ def _change(request: OrganizationRequest, rule: RequestPreset, changes: PresetCh
     except UnknownPreset as gone:
         raise Http404 from gone
     except BadPresetField as bad:
-        # The form's own limits are the same: only a request made by hand gets here.
+        # Words are checked before; the rest is buttons, so only a request made by hand gets here.
         raise Http404(str(bad)) from bad
 
 
@@ -194,7 +211,7 @@ def _kind(word: str) -> str:
 
 
 def _find(request: OrganizationRequest, word: str, slug: str) -> RequestPreset:
-    rule = account_queries.request_preset(request.organization, _kind(word), slug)
+    rule = None if "\0" in slug else account_queries.request_preset(request.organization, _kind(word), slug)
     if rule is None:
         raise Http404
     return rule
@@ -237,5 +254,6 @@ def _nanos(amount: Amount) -> int:
 def _answer(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     word = context["word"]
     action = reverse("rule", args=[word, context["rule"].slug]) if "rule" in context else reverse("new_rule", args=[word])
-    status = 422 if context["form"].errors else 200
+    is_wrong = context["form"].errors or ("words_form" in context and context["words_form"].errors)
+    status = 422 if is_wrong else 200
     return render(request, "pages/rules/editor.html", {"section": "requests", "action": action, **context}, status=status)

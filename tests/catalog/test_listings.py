@@ -202,6 +202,8 @@ def test_endpoints_that_retain_nothing(listings: Listings, real_catalog: RealCat
     names = {one.provider_name for one in parsed.data}
     policies = {one.name: one.data_policy.get("zdr") for one in real_catalog.snapshot.providers.values()}
     assert names
+    offers = [(one.model_id, one.tag) for one in parsed.data]
+    assert len(offers) == len(set(offers))
     assert all(policies[name] is True for name in names)
 
 

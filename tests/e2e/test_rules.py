@@ -40,7 +40,7 @@ def test_a_policy_is_tried_saved_and_fits_everywhere(browser: Browser, market: s
         page.get_by_role("button", name="Save as version 2").click()
         page.get_by_text("Show version 1").click()
         look("policy")
-        page.goto(f"{market}/routing/presets/new")
+        page.goto(f"{market}/routing/new/presets")
         page.get_by_label("Slug").fill("brief")
         page.get_by_role("button", name="Save preset").click()
         look("preset")
@@ -56,7 +56,7 @@ def test_a_policy_is_tried_saved_and_fits_everywhere(browser: Browser, market: s
 def test_a_policy_is_made_by_keyboard_and_without_script(browser: Browser, market: str) -> None:  # noqa: F811
     page = browser.new_context(java_script_enabled=False).new_page()
     sign_up(page, market, "ada@example.com")
-    page.goto(f"{market}/routing/policies/new?start=private")
+    page.goto(f"{market}/routing/new/policies?start=private")
     page.get_by_label("Slug").focus()
     for _ in range(3):  # slug, name, preferences, save
         page.keyboard.press("Tab")

@@ -58,6 +58,11 @@ def test_a_key_is_added_limited_and_removed_and_its_secret_is_never_shown(office
     office.post(f"{PAGE}/acme", {"do": "limit", "key": "second", "weight": "3", "rpm": "0", "tpm": "90000"})
     assert [(one.weight, one.rpm_limit, one.tpm_limit) for one in balance_provider(slug="acme").keys] == [(3, 0, 90_000)]
 
+    office.post(f"{PAGE}/acme", {"do": "add", "name": "second", "api_key": "sk-newer", "weight": "", "rpm": "", "tpm": ""})
+    assert [(one.weight, one.rpm_limit, one.tpm_limit) for one in balance_provider(slug="acme").keys] == [(3, 0, 90_000)]
+
+    assert "cannot be brought back" in words_of(office.get(f"{PAGE}/acme/keys/second/remove"))
+    assert len(balance_provider(slug="acme").keys) == 1
     assert office.post(f"{PAGE}/acme/keys/second/remove").status_code == 302
     assert balance_provider(slug="acme").keys == ()
 

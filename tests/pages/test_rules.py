@@ -38,15 +38,15 @@ def test_an_empty_list_says_what_to_do(owner: User, as_person: AsPerson) -> None
     page = words_of(as_person(owner).get("/routing/rules"))
 
     assert "No policies yet." in page
-    assert "/routing/policies/new?start=private" in page
+    assert "/routing/new/policies?start=private" in page
     assert "No presets yet." in page
-    assert "/routing/presets/new" in page
+    assert "/routing/new/presets" in page
 
 
 def test_a_policy_is_made_and_changed_in_versions(owner: User, organization: Organization, as_person: AsPerson) -> None:
     browser = as_person(owner)
 
-    made = browser.post("/routing/policies/new", {"slug": "no-acme", "name": "Without Acme", "config": '{"ignore": ["acme"]}'})
+    made = browser.post("/routing/new/policies", {"slug": "no-acme", "name": "Without Acme", "config": '{"ignore": ["acme"]}'})
     assert (made.status_code, made["Location"]) == (302, "/routing/policies/no-acme")
     assert browser.post("/routing/policies/no-acme", {"config": '{"ignore": ["acme"], "zdr": true}'}).status_code == 302
 
@@ -65,7 +65,7 @@ def test_a_preset_keeps_settings_and_a_system_prompt(owner: User, organization: 
     browser = as_person(owner)
     fields = {"slug": "brief", "config": '{"model": "acme/swift", "temperature": 0.2, "stream": true}', "prompt": " Be brief. "}
 
-    assert browser.post("/routing/presets/new", fields)["Location"] == "/routing/presets/brief"
+    assert browser.post("/routing/new/presets", fields)["Location"] == "/routing/presets/brief"
 
     kept = presets.rules_of(organization).presets["brief"]
     assert (kept.config, kept.system_prompt) == ({"model": "acme/swift", "temperature": 0.2}, "Be brief.")
@@ -99,7 +99,7 @@ def test_a_mistake_is_named_at_its_field_and_nothing_is_kept(
     presets.change(preset=rule(organization, slug="gone"), by=None, status="archived")
 
     word, fields = call
-    answer = browser.post(f"/routing/{word}/new", fields)
+    answer = browser.post(f"/routing/new/{word}", fields)
 
     assert answer.status_code == 422
     assert message in words_of(answer)
@@ -109,7 +109,7 @@ def test_a_mistake_is_named_at_its_field_and_nothing_is_kept(
 
 @pytest.mark.usefixtures("organization")
 def test_a_preset_that_says_nothing_is_refused(owner: User, as_person: AsPerson) -> None:
-    answer = as_person(owner).post("/routing/presets/new", {"slug": "empty", "config": "{}", "prompt": " "})
+    answer = as_person(owner).post("/routing/new/presets", {"slug": "empty", "config": "{}", "prompt": " "})
 
     assert answer.status_code == 422
     assert "a preset without either changes nothing" in words_of(answer)
@@ -122,7 +122,7 @@ def test_a_policy_is_tried_on_past_requests_before_it_is_kept(
     for _ in range(3):
         book(api_key)
 
-    answer = browser.post("/routing/policies/new", {"slug": "ours", "config": '{"only": ["acme"]}', "do": "try"})
+    answer = browser.post("/routing/new/policies", {"slug": "ours", "config": '{"only": ["acme"]}', "do": "try"})
 
     assert answer.status_code == 200
     # 100 tokens in and 315 out: $0.000214 at acme.
@@ -131,13 +131,13 @@ def test_a_policy_is_tried_on_past_requests_before_it_is_kept(
     assert "None refused" in words_of(answer)
     assert not RequestPreset.objects.exists()
 
-    refusing = browser.post("/routing/policies/new", {"slug": "poor", "config": '{"max_price": {"prompt": 0.01}}', "do": "try"})
+    refusing = browser.post("/routing/new/policies", {"slug": "poor", "config": '{"max_price": {"prompt": 0.01}}', "do": "try"})
     assert "3 refused" in words_of(refusing)
 
 
 @pytest.mark.usefixtures("organization")
 def test_a_trial_without_past_requests_says_so(owner: User, as_person: AsPerson) -> None:
-    answer = as_person(owner).post("/routing/policies/new", {"slug": "a", "config": '{"zdr": true}', "do": "try"})
+    answer = as_person(owner).post("/routing/new/policies", {"slug": "a", "config": '{"zdr": true}', "do": "try"})
 
     assert "No past requests to try it on." in words_of(answer)
 
@@ -172,7 +172,35 @@ def test_it_can_be_renamed_and_described(owner: User, organization: Organization
 
     found = RequestPreset.objects.get()
     assert (found.name, found.description, found.designated_number) == ("Very safe", "For the auditors.", 1)
-    assert browser.post("/routing/policies/safe/change", {"name": " "}).status_code == 404
+    nameless = browser.post("/routing/policies/safe/change", {"name": " ", "description": "Kept\r\nin the form."})
+    assert nameless.status_code == 422
+    assert "Kept\nin the form." in words_of(nameless)
+    longest = "a\r\n" * 500
+    browser.post("/routing/policies/safe/change", {"name": "Safe", "description": longest})
+    assert RequestPreset.objects.get().description == longest.replace("\r\n", "\n").strip()
+
+
+def test_a_rule_may_be_called_new(organization: Organization, browser: Client) -> None:
+    made = browser.post("/routing/new/policies", {"slug": "new", "config": '{"zdr": true}'})
+    assert made["Location"] == "/routing/policies/new"
+    assert "No preferences" not in words_of(browser.get(made["Location"]))
+    assert browser.get(made["Location"]).context["rule"].slug == "new"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"config": '{"stop": ["\\u0000"]}'}, "A zero character cannot be kept"),
+        ({"config": '{"stop": ["' + "x" * 100_000 + '"]}'}, "at most 100,000 bytes"),
+        ({"config": '{"stop": ["' + "x" * 200_000 + '"]}'}, "at most 100,000 characters"),
+    ],
+)
+def test_what_the_store_cannot_keep_is_named(organization: Organization, browser: Client, fields: dict[str, str], message: str) -> None:
+    answer = browser.post("/routing/new/presets", {"slug": "a", **fields})
+    assert answer.status_code == 422
+    assert message in words_of(answer)
+    assert not RequestPreset.objects.exists()
+    assert browser.get("/routing/presets/%00").status_code == 404
 
 
 def test_members_see_policies_and_keep_presets(organization: Organization, as_person: AsPerson) -> None:
@@ -184,13 +212,13 @@ def test_members_see_policies_and_keep_presets(organization: Organization, as_pe
     page = words_of(browser.get("/routing/policies/safe"))
     assert "Owners and admins change policies." in page
     assert "Save as version" not in page
-    assert browser.get("/routing/policies/new").status_code == 403
+    assert browser.get("/routing/new/policies").status_code == 403
     assert browser.post("/routing/policies/safe", {"config": '{"zdr": true}'}).status_code == 403
     assert browser.post("/routing/policies/safe/change", {"status": "disabled"}).status_code == 403
     assert browser.post("/routing/policies/safe/delete").status_code == 403
     assert RequestPreset.objects.get().status == "active"
     assert browser.post("/routing/policies/safe", {"config": '{"zdr": true}', "do": "try"}).status_code == 200
-    assert browser.post("/routing/presets/new", {"slug": "mine", "config": '{"temperature": 0}'}).status_code == 302
+    assert browser.post("/routing/new/presets", {"slug": "mine", "config": '{"temperature": 0}'}).status_code == 302
 
 
 @pytest.mark.parametrize("path", ["", "/change", "/delete"])
