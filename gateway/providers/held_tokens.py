@@ -66,4 +66,7 @@ class HeldToken(ABC):
             except NoToken as error:
                 _log.warning("no access token from %s: %s", self.issuer, error)
                 wait_s = _RETRY_S
+            except Exception as error:  # noqa: BLE001 -- without this thread the provider is dead; what it says may repeat what was sent
+                _log.error("no access token from %s: %s", self.issuer, type(error).__name__)
+                wait_s = _RETRY_S
             time.sleep(wait_s)
