@@ -69,7 +69,8 @@ class BlockEncoder(StreamEncoder):
     def _open_text(self) -> None: ...
 
     @abstractmethod
-    def _write_text(self, text: str) -> None: ...
+    def _words(self, text: str) -> bytes:
+        """Return the event of words in the open block of text."""
 
     @abstractmethod
     def _open_thoughts(self, detail: Json) -> None: ...
@@ -103,6 +104,9 @@ class BlockEncoder(StreamEncoder):
 
     def encode(self, chunks: list[Json]) -> bytes:
         """Return the events of ``chunks``."""
+        # Nearly every chunk of a stream: a few words more, and nothing else.
+        if self._key == "text" and len(chunks) == 1 and (text := _only_words(chunks[0])):
+            return self._words(text)
         self._out = []
         self._start()
         for chunk in chunks:
@@ -130,7 +134,7 @@ class BlockEncoder(StreamEncoder):
                 self._take_detail(detail)
         if text := delta.get("content") or delta.get("refusal"):
             self._switch("text")
-            self._write_text(text)
+            self._out.append(self._words(text))
         if "annotations" in delta or "citations" in delta:
             self._cite(delta)
         if images := delta.get("images"):
@@ -216,6 +220,18 @@ class BlockEncoder(StreamEncoder):
         for delta in held:
             self._take({"delta": delta})
         self._close()
+
+
+def _only_words(chunk: Json) -> Any:
+    """Return the words of the first choice, if ``chunk`` has nothing else to say; '' otherwise."""
+    choices = chunk["choices"]
+    if len(choices) != 1:
+        return ""
+    choice = choices[0]
+    delta = choice["delta"]
+    if len(delta) != 1 or choice["index"] or choice["finish_reason"] or choice.get("logprobs"):
+        return ""
+    return delta.get("content")
 
 
 def _says_something(delta: Json) -> bool:

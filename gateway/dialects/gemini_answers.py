@@ -153,7 +153,24 @@ class GeminiStreamDecoder(StreamDecoder):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self.fault = malformed("a chunk that is not JSON")
             return []
+        if body.__class__ is dict and (chunk := self._plain_words(body)) is not None:
+            return [chunk]
         return self.take(body)
+
+    def _plain_words(self, body: Json) -> Json | None:
+        """Return the chunk of more words of one candidate, nearly every piece of a stream; None if it is anything else."""
+        candidates = body.get("candidates")
+        if candidates.__class__ is not list or len(candidates) != 1 or "error" in body:
+            return None
+        source = candidates[0]
+        index = source.get("index", 0) if source.__class__ is dict else None
+        if index.__class__ is not int or index not in self._opened or not (words := _plain_words(source)):
+            return None
+        self.output_chars += len(words)
+        self.output_seen = True
+        if (report := body.get("usageMetadata")) is not None:
+            self._take_report(report)
+        return self._chunk(index, {"content": words}, None, None)
 
     def take(self, body: Any) -> list[Json]:
         """Return the chunks of a parsed response, whole or a piece of one."""
@@ -201,10 +218,6 @@ class GeminiStreamDecoder(StreamDecoder):
         candidate = self._candidates.get(index)
         if candidate is None:
             candidate = self._candidates[index] = _Candidate()
-        elif index in self._opened and (words := _plain_words(source)):
-            self.output_chars += len(words)
-            self.output_seen = True
-            return self._chunk(index, {"content": words}, None, None)
         delta = _Delta()
         content = source.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None

@@ -15,6 +15,8 @@ from gateway.relay.sse import SseEvent
 
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
+_BLOCK_DELTA = "content_block_delta"
+_TEXT_MARK = b'"text_delta"'
 _FINISH: dict[str, str] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -143,6 +145,27 @@ def _annotation(citation: Any) -> Json | None:
     return {"type": "url_citation", "url_citation": {**cited, "start_index": 0, "end_index": 0}}
 
 
+def _plain_words(data: bytes) -> str:
+    """Return the words of an event that has nothing else, nearly every event of a stream; '' if it is anything else."""
+    try:
+        return _decode_words(data).delta.text
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+class _TextDelta(msgspec.Struct, tag_field="type", tag="text_delta", gc=False):
+    text: str
+
+
+class _Words(msgspec.Struct, tag_field="type", tag=_BLOCK_DELTA, gc=False):
+    """What is wanted of an event with words."""
+
+    delta: _TextDelta
+
+
+_decode_words = msgspec.json.Decoder(_Words).decode
+
+
 class MessagesStreamDecoder(StreamDecoder):
     """Streams of Messages. Its usage reports are cumulative, and some counts come only with the last one."""
 
@@ -157,6 +180,8 @@ class MessagesStreamDecoder(StreamDecoder):
 
     def decode(self, event: SseEvent) -> list[Json]:
         """Return the chunk of ``event``, or nothing for pings, ends of blocks and reports of usage."""
+        if event.event == _BLOCK_DELTA and _TEXT_MARK in event.data and (text := _plain_words(event.data)):
+            return self._text(text)
         try:
             body = _decode_json(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

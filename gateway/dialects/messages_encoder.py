@@ -236,8 +236,8 @@ class MessagesStreamEncoder(BlockEncoder):
     def _open_text(self) -> None:
         self._open({"type": "text", "text": "", "citations": None})
 
-    def _write_text(self, text: str) -> None:
-        self._out.append(_TEXT_DELTA % (self._index, _encode_json(text)))
+    def _words(self, text: str) -> bytes:
+        return _TEXT_DELTA % (self._index, _encode_json(text))
 
     def _open_thoughts(self, detail: Json) -> None:
         del detail

@@ -16,6 +16,7 @@ from gateway.relay.sse import DONE_DATA, SseEvent
 REASONING_FORMAT = "openai-responses-v1"
 
 _decode_json = msgspec.json.Decoder().decode
+_WORDS = "response.output_text.delta"
 _INCOMPLETE = {"max_output_tokens": "length", "max_tokens": "length", "content_filter": "content_filter"}
 _PICTURES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
@@ -28,19 +29,33 @@ def _fault(error: Any) -> UpstreamFault:
     return make_fault(error if isinstance(error, dict) else {"message": str(error or "")}, status=200)
 
 
+class _Words(msgspec.Struct, tag_field="type", tag=_WORDS, gc=False):
+    """What is wanted of an event with words."""
+
+    delta: str
+    output_index: int = 0
+    logprobs: list[Any] | None = None
+
+
+_decode_words = msgspec.json.Decoder(_Words).decode
+
+
 class ResponsesStreamDecoder(StreamDecoder):
     """Streams of Responses: named events, items one after the other. Deltas are told; what came without any is told when it is done."""
 
-    __slots__ = ("_calls", "_parts", "_told")
+    __slots__ = ("_calls", "_parts", "_speaks", "_told")
 
     def __init__(self) -> None:
         super().__init__()
         self._calls: dict[int, int] = {}  # output index → index of the tool call
         self._told: set[tuple[str, int]] = set()  # what of which item came in deltas
         self._parts: dict[int, int] = {}  # output index → the part of its summary that was told last
+        self._speaks = -1  # output index of the words that came last
 
     def decode(self, event: SseEvent) -> list[Json]:
         """Return the chunk of ``event``, or nothing for the many events that repeat what was said."""
+        if event.event == _WORDS and (chunk := self._plain_words(event.data)) is not None:
+            return [chunk]
         try:
             body = _decode_json(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -55,6 +70,19 @@ class ResponsesStreamDecoder(StreamDecoder):
         kind = body.get("type")
         handler = _EVENTS.get(kind if kind.__class__ is str else event.event)
         return handler(self, body) if handler is not None else []
+
+    def _plain_words(self, data: bytes) -> Json | None:
+        """Return the chunk of more words of the item that spoke last, nearly every event of a stream; None if it is anything else."""
+        try:
+            words = _decode_words(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        text = words.delta
+        if not text or words.output_index != self._speaks or words.logprobs:
+            return None
+        self.output_chars += len(text)
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": None, "native_finish_reason": None, "logprobs": None}
+        return {"object": "chat.completion.chunk", "created": self.created_s, "choices": [choice]}
 
     def _chunk(self, delta: Json, finish: str | None = None, native: str | None = None, logprobs: Json | None = None) -> list[Json]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "native_finish_reason": native, "logprobs": logprobs}
@@ -83,7 +111,8 @@ class ResponsesStreamDecoder(StreamDecoder):
         text = body.get("delta")
         if not text or text.__class__ is not str:
             return []
-        self._told.add(("text", self._index(body)))
+        self._speaks = self._index(body)
+        self._told.add(("text", self._speaks))
         logprobs = body.get("logprobs")
         return self._say("content", text, {"content": logprobs} if logprobs and isinstance(logprobs, list) else None)
 
@@ -236,7 +265,7 @@ _EVENTS: dict[str, Callable[[ResponsesStreamDecoder, Json], list[Json]]] = {
     "response.created": ResponsesStreamDecoder._start,  # noqa: SLF001 -- the class's own table
     "response.output_item.added": ResponsesStreamDecoder._open_item,  # noqa: SLF001
     "response.output_item.done": ResponsesStreamDecoder._close_item,  # noqa: SLF001
-    "response.output_text.delta": ResponsesStreamDecoder._words,  # noqa: SLF001
+    _WORDS: ResponsesStreamDecoder._words,  # noqa: SLF001
     "response.output_text.annotation.added": ResponsesStreamDecoder._annotation,  # noqa: SLF001
     "response.refusal.delta": ResponsesStreamDecoder._refusal,  # noqa: SLF001
     "response.reasoning_text.delta": ResponsesStreamDecoder._thought,  # noqa: SLF001

@@ -17,10 +17,7 @@ from gateway.relay.sse import DONE
 _encode_json = msgspec.json.Encoder().encode
 # What nearly all of a stream is, written in one stroke.
 _TEXT_DELTA = (
-    b"event: response.output_text.delta\n"
-    b'data: {"type":"response.output_text.delta","sequence_number":%d,"item_id":%b,"output_index":%d,"content_index":0,'
-    b'"delta":%b,"logprobs":%b}'
-    b"\n\n"
+    b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":%d,%b,"delta":%b,"logprobs":%b}\n\n'
 )
 # Fields of the request that a response repeats, with what stands there when they were not sent.
 _ECHOED: dict[str, Any] = {
@@ -132,6 +129,7 @@ class ResponsesStreamEncoder(BlockEncoder):
         "_request",
         "_text",
         "_thinks_in",
+        "_where",
     )
 
     def __init__(self, request: ChatRequest, head: Head) -> None:
@@ -146,6 +144,7 @@ class ResponsesStreamEncoder(BlockEncoder):
         self._annotations: list[Json] = []
         self._logprobs: list[Json] = []
         self._arriving: list[Json] = []  # logprobs of the chunk at hand
+        self._where = b""  # the open text's place, as events have it
         self._thinks_in = ""  # content or summary
 
     def _event(self, kind: str, **fields: Any) -> None:
@@ -204,23 +203,28 @@ class ResponsesStreamEncoder(BlockEncoder):
         logprobs = choice.get("logprobs")
         self._arriving = (logprobs.get("content") or []) if isinstance(logprobs, dict) else []
         super()._take(choice)
+        self._arriving = []
 
     # --- words ---
 
     def _open_text(self) -> None:
         self._open_item({"type": "message", "id": self._item_id("msg"), "status": "in_progress", "role": "assistant", "content": []})
+        self._where = _encode_json({**self._place(), "content_index": 0})[1:-1]
         self._event("response.content_part.added", **self._place(), content_index=0, part=self._part())
 
     def _part(self) -> Json:
         return {"type": "output_text", "text": "".join(self._text), "annotations": self._annotations, "logprobs": self._logprobs}
 
-    def _write_text(self, text: str) -> None:
+    def _words(self, text: str) -> bytes:
         self._text.append(text)
-        logprobs, self._arriving = self._arriving, []
-        self._logprobs += logprobs
-        place = _encode_json(self._item["id"]), len(self._output)
-        self._out.append(_TEXT_DELTA % (self._number, *place, _encode_json(text), _encode_json(logprobs)))
+        listed = b"[]"
+        if self._arriving:
+            listed = _encode_json(self._arriving)
+            self._logprobs += self._arriving
+            self._arriving = []
+        data = _TEXT_DELTA % (self._number, self._where, _encode_json(text), listed)
         self._number += 1
+        return data
 
     def _write_citations(self, annotations: list[Json]) -> None:
         for one in annotations:
