@@ -18,6 +18,11 @@ def inhabited(shards: Collection[int]) -> set[int]:
     return set(Organization.objects.filter(shard__in=shards).values_list("shard", flat=True).distinct())
 
 
+def shard_of(organization_id: int) -> int:
+    """Return the ledger shard on which an organization lives at this moment: it may have moved since it was read."""
+    return int(Organization.objects.values_list("shard", flat=True).get(pk=organization_id))
+
+
 def organizations_of(user: User) -> QuerySet[Organization]:
     """Return the organizations that the person is a member of, oldest membership first."""
     return Organization.objects.filter(memberships__user=user).order_by("memberships__pk")

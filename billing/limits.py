@@ -5,6 +5,7 @@ from typing import cast
 from django.db.models import F
 
 from accounts import api_keys
+from accounts import queries as accounts
 from accounts.models import ApiKey
 from accounts.types import LimitReset  # noqa: TC001 -- named in cast
 from billing import live
@@ -15,7 +16,11 @@ def publish_key_scope(*, api_key: ApiKey) -> None:
 
     Raises: MoneyStoreDown, live.EpochClosed; the sweep repeats it then.
     """
-    live.put_key_scope(shard=api_key.organization.shard, scope=scope_of(api_key))
+    told = None
+    # Asked again afterwards: when the organization moved meanwhile, its new shard may have loaded the key before this change.
+    while (shard := accounts.shard_of(api_key.organization_id)) != told:
+        live.put_key_scope(shard=shard, scope=scope_of(api_key))
+        told = shard
     api_keys.mark_published(key_id=api_key.pk, version=api_key.version)
 
 

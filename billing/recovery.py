@@ -10,6 +10,7 @@ from django.conf import settings
 
 from billing import live
 from billing.books import rebuild, restored
+from billing.books.shard_lock import hold_shard
 from billing.purchases import inbox, stripe_api
 
 _log = logging.getLogger(__name__)
@@ -31,10 +32,12 @@ def recover_books() -> Recovered:
     """
     behind, booked = [], 0
     for shard in range(settings.LEDGER_SHARDS):
-        if restored.missing_mark(shard) is not None:
-            behind.append(shard)
-        live.put_mark(shard=shard, mark="")
-        booked += rebuild.rebuild_shard(shard=shard, wait_s=rebuild.WAIT_S).settled.booked
+        # Under the lock: whoever settles meanwhile must find the mark, or it would book on books that are not accepted yet.
+        with hold_shard(shard, wait_s=rebuild.WAIT_S):
+            if restored.missing_mark(shard) is not None:
+                behind.append(shard)
+            live.put_mark(shard=shard, mark="")
+            booked += rebuild.rebuild_shard(shard=shard).settled.booked
     try:
         events: int | None = inbox.catch_up()
         inbox.process_due()

@@ -7,6 +7,7 @@ from django.shortcuts import render
 
 from accounts.models import User
 from billing.models import Purchase
+from billing.models.purchases import RefundState
 from billing.purchases import attempts, fees, refunds, stripe_api
 from billing.purchases.attempts import StaleAttempt
 from billing.purchases.fees import BadAmount, dollars
@@ -32,6 +33,11 @@ class RefundForm(forms.Form):
             raise forms.ValidationError("An amount is above zero.")
         return cents
 
+    def refuse(self, why: str, *, attempt: str) -> None:
+        """Say why nothing was refunded. What is sent next is another attempt: under this one the refusal is the answer for ever."""
+        self.add_error("amount", why)
+        self.data = dict(self.data.items()) | {"attempt": attempt}
+
 
 def ask(request: HttpRequest, purchase: Purchase, *, by: User, model_admin: admin.ModelAdmin) -> HttpResponse | None:  # type: ignore[type-arg]  # not subscriptable at run time
     """Show the form, or refund what it says. None when it is done."""
@@ -55,11 +61,15 @@ def ask(request: HttpRequest, purchase: Purchase, *, by: User, model_admin: admi
     except StaleAttempt:
         form.add_error(None, "This page was open for too long or was sent incompletely. Nothing was moved; begin anew.")
     except (NotRefundable, stripe_api.NotConfigured) as error:
-        form.add_error("amount", str(error))
+        form.refuse(str(error), attempt=attempts.new_attempt(organization=purchase.organization, purpose=purpose))
     else:
-        name = f"{purchase.organization}, {purchase.receipt_number}"
-        model_admin.message_user(request, f"{name}: {dollars(refund.total_cents)} {refund.get_state_display().lower()}.", messages.SUCCESS)
-        return None
+        if refund.state != RefundState.FAILED:
+            name = f"{purchase.organization}, {purchase.receipt_number}"
+            words = f"{name}: {dollars(refund.total_cents)} {refund.get_state_display().lower()}."
+            model_admin.message_user(request, words, messages.SUCCESS)
+            return None
+        # Refused at once, or the same form was sent again after it had been.
+        form.refuse(refund.failure, attempt=attempts.new_attempt(organization=purchase.organization, purpose=purpose))
     return _show(request, purchase, form, status=_UNPROCESSABLE)
 
 

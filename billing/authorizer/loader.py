@@ -21,23 +21,26 @@ from billing.authorizer.scripts import PUT_BALANCE, PUT_KEY_SCOPE
 _BOOKS_TIMEOUT_S = 2.0
 _READS_MAX = 3
 
-# All accounts of the organization: bought (2010), granted (2020), owed (2050, below zero); its last change's number is on the first.
+# What is loaded and the shard on which the organization lives come out of one statement: two would see two moments, and between them it
+# may have moved. All accounts of the organization: bought (2010), granted (2020), owed (2050, below zero); its last change's number is on
+# the first.
 _BALANCE = """
 select coalesce(sum(credits_nanos - debits_nanos), 0)::bigint, coalesce(max(seq), 0),
-       exists (select 1 from billing_admissionfreeze where organization_id = %(org_id)s and lifted_at is null)
+       exists (select 1 from billing_admissionfreeze where organization_id = %(org_id)s and lifted_at is null),
+       (select shard from accounts_organization where id = %(org_id)s)
 from billing_account where org_id = %(org_id)s
 """
-_HOME = "select shard from accounts_organization where id = %(org_id)s"
 _KEY = """
-select version, limit_nanos, limit_reset, disabled or deleted_at is not null, floor(extract(epoch from expires_at))::bigint
-from accounts_apikey where id = %(key_id)s and organization_id = %(org_id)s
-"""
-_SPENT = """
-select coalesce(sum(amount_nanos), 0)::bigint,
-       coalesce(sum(amount_nanos) filter (where hour >= %(day)s), 0)::bigint,
-       coalesce(sum(amount_nanos) filter (where hour >= %(week)s), 0)::bigint,
-       coalesce(sum(amount_nanos) filter (where hour >= %(month)s), 0)::bigint
-from billing_usagerollup where org_id = %(org_id)s and key_id = %(key_id)s
+select spent.*, key.*, (select shard from accounts_organization where id = %(org_id)s) from (
+    select coalesce(sum(amount_nanos), 0)::bigint,
+           coalesce(sum(amount_nanos) filter (where hour >= %(day)s), 0)::bigint,
+           coalesce(sum(amount_nanos) filter (where hour >= %(week)s), 0)::bigint,
+           coalesce(sum(amount_nanos) filter (where hour >= %(month)s), 0)::bigint
+    from billing_usagerollup where org_id = %(org_id)s and key_id = %(key_id)s
+) as spent left join (
+    select version, limit_nanos, limit_reset, disabled or deleted_at is not null, floor(extract(epoch from expires_at))::bigint
+    from accounts_apikey where id = %(key_id)s and organization_id = %(org_id)s
+) as key on true
 """
 # An event that only the reaper has booked still waits for its true amount (part 1).
 _UNBOOKED = """
@@ -101,13 +104,13 @@ class ScopeLoader:
             "event_ids": [event for _, event in events],
             "days": [_day_text(int(event[:12], 16) // _DAY_MS) for _, event in events],
         }
-        rows = await self._read((_UNBOOKED, {name: f"{{{','.join(values)}}}" for name, values in arrays.items()}))
-        return {row[0] for row in rows[0]}
+        rows = await self._read(_UNBOOKED, {name: f"{{{','.join(values)}}}" for name, values in arrays.items()})
+        return {row[0] for row in rows}
 
     async def _load_balance(self, shard: int, org_id: int, epoch: int) -> None:
         keys = shard_keys(shard)
         for _ in range(_READS_MAX):
-            [(balance_nanos, seq, is_frozen)], home = await self._read((_BALANCE, {"org_id": org_id}), (_HOME, {"org_id": org_id}))
+            [(balance_nanos, seq, is_frozen, home)] = await self._read(_BALANCE, {"org_id": org_id})
             _check_home(home, shard)
             reply = await self._connection.run_script(
                 PUT_BALANCE,
@@ -126,14 +129,12 @@ class ScopeLoader:
             now_s = int((await self._connection.execute("TIME"))[0])
             at, who = periods_at(now_s), {"org_id": org_id, "key_id": key_id}
             starts = {"day": at.day_start, "week": at.week_start, "month": at.month_start}
-            rules, [(spent, spent_day, spent_week, spent_month)], home = await self._read(
-                (_KEY, who), (_SPENT, {**who, **starts}), (_HOME, who)
-            )
+            [(spent, spent_day, spent_week, spent_month, *rules, home)] = await self._read(_KEY, {**who, **starts})
             _check_home(home, shard)
-            if not rules:
+            version, limit_nanos, reset, disabled, expires_s = rules
+            if version is None:
                 msg = f"the books have no key {key_id} of organization {org_id}"
                 raise InvalidKey(msg)
-            [(version, limit_nanos, reset, disabled, expires_s)] = rules
             args: list[Arg] = [self._connection.run_id, epoch, "absent", f"k:{key_id}"]
             args += [version, "" if limit_nanos is None else limit_nanos, reset, int(disabled), "" if expires_s is None else expires_s]
             args += [spent, at.day, spent - spent_day, at.week, spent - spent_week, at.month, spent - spent_month]
@@ -143,10 +144,11 @@ class ScopeLoader:
         msg = f"the books are behind the changes of key {key_id}"
         raise BooksDown(msg)
 
-    async def _read(self, *queries: tuple[LiteralString, dict[str, Any]]) -> list[list[tuple[Any, ...]]]:
+    async def _read(self, sql: LiteralString, params: dict[str, Any]) -> list[tuple[Any, ...]]:
         try:
             async with asyncio.timeout(_BOOKS_TIMEOUT_S), self._pool.connection() as books:
-                return [await (await books.execute(sql, params)).fetchall() for sql, params in queries]
+                rows: list[tuple[Any, ...]] = await (await books.execute(sql, params)).fetchall()
+                return rows
         except (psycopg.Error, PoolTimeout, TimeoutError, OSError) as error:
             msg = "the books are unreachable"
             raise BooksDown(msg) from error
@@ -160,7 +162,7 @@ class ScopeLoader:
         await asyncio.shield(task)
 
 
-def _check_home(rows: list[tuple[Any, ...]], shard: int) -> None:
-    """Read after the balance: a move writes both down in one transaction, after the old shard has forgotten it. Raises: MovedAway."""
-    if rows and rows[0][0] != shard:
-        raise MovedAway(rows[0][0])
+def _check_home(home: int | None, shard: int) -> None:
+    """A move writes down the new place in the transaction in which the old shard forgets the organization. Raises: MovedAway."""
+    if home is not None and home != shard:
+        raise MovedAway(home)

@@ -62,7 +62,7 @@ def move(*, organization: Organization, shard: int, wait_s: float = 30.0) -> Mov
         try:
             _place(organization, shard, key_ids)
         except CannotMove:
-            live.put_frozen(org_id=organization.pk, shard=source, is_frozen=False)
+            live.end_pause(org_id=organization.pk, shard=source)
             raise
         live.hand_over_claims(names, source=source, target=shard)
         for key_id in ApiKey.objects.filter(organization=organization, deleted_at=None).values_list("pk", flat=True):
@@ -80,7 +80,7 @@ def _drain(organization: Organization, source: int, wait_s: float) -> int:
         if known is None or (known.held_nanos == 0 and known.unposted_nanos == 0):
             return booked
         if time.monotonic() >= deadline:
-            live.put_frozen(org_id=organization.pk, shard=source, is_frozen=False)
+            live.end_pause(org_id=organization.pk, shard=source)
             msg = f"its requests did not end within {wait_s:g} s ({known.held_nanos} n$ held, {known.unposted_nanos} n$ not booked)"
             raise CannotMove(msg)
         time.sleep(_POLL_S)

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
+from accounts import queries as accounts
 from accounts.models import Organization
 from billing import live
 from billing.authorizer.connection import MoneyStoreDown
@@ -48,7 +49,7 @@ def publish(organization: Organization) -> int:
     done = 0
     for change in BalanceChange.objects.filter(org=organization, published_at=None).order_by("seq"):
         outcome = live.apply_credit(org_id=organization.pk, shard=organization.shard, seq=change.seq, amount_nanos=change.amount_nanos)
-        if outcome == "absent" and (shard := _home(organization)) != organization.shard:
+        if outcome == "absent" and (shard := accounts.shard_of(organization.pk)) != organization.shard:
             # It moved while we looked elsewhere, and its new shard may have been loaded before this change.
             organization.shard = shard
             outcome = live.apply_credit(org_id=organization.pk, shard=shard, seq=change.seq, amount_nanos=change.amount_nanos)
@@ -58,10 +59,6 @@ def publish(organization: Organization) -> int:
         BalanceChange.objects.filter(pk=change.pk, published_at=None).update(published_at=timezone.now())
         done += 1
     return done
-
-
-def _home(organization: Organization) -> int:
-    return int(Organization.objects.values_list("shard", flat=True).get(pk=organization.pk))
 
 
 def _close_gap(organization: Organization) -> None:

@@ -8,7 +8,7 @@ from billing.live.balances import BalanceSeed, LiveBalance, apply_credit, put_fr
 from billing.live.epochs import ServerRestarted, begin_epoch, close_epoch, epoch_is_current, put_mark, read_mark, shards_with_stale_epochs
 from billing.live.holds import LiveHold, OrganizationHolds, read_holds, reap_expired, shards_with_holds
 from billing.live.key_scopes import KeyScope, KeySeed, LiveKeyUsage, put_key_scope, read_key_usage
-from billing.live.moving import copy_claims, hand_over_claims, leave_shard, open_for_arrival, pause_for_move
+from billing.live.moving import copy_claims, end_pause, hand_over_claims, leave_shard, open_for_arrival, pause_for_move
 from billing.live.set_aside import release_aside, set_aside
 from billing.live.store import EpochClosed
 from billing.live.stream import (
@@ -41,6 +41,7 @@ __all__ = [
     "begin_epoch",
     "close_epoch",
     "copy_claims",
+    "end_pause",
     "epoch_is_current",
     "find_entry",
     "hand_over_claims",

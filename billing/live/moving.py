@@ -15,6 +15,13 @@ def pause_for_move(*, org_id: int, shard: int, for_ms: int) -> bool:
 
 
 @asks_store
+def end_pause(*, org_id: int, shard: int) -> None:
+    """Let the organization go on after a move that failed. A freeze that was set meanwhile stays. Raises: EpochClosed."""
+    keys = shard_keys(shard)
+    run(PUT_FROZEN, [keys.epoch, f"{keys.balance}{org_id}"], ["", "go on"])
+
+
+@asks_store
 def leave_shard(*, org_id: int, shard: int, key_ids: Sequence[int], closed_s: int) -> bool:
     """Forget the organization on the shard and keep it from being loaded there for ``closed_s``.
 

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import audit
+from accounts import queries as accounts
 from accounts.models import Organization, User
 from accounts.permissions import NotPermitted
 from billing import live
@@ -54,8 +55,12 @@ def publish_due() -> int:
 
 def _publish(organization: Organization) -> bool:
     is_frozen = AdmissionFreeze.objects.filter(organization=organization, lifted_at=None).exists()
+    told = None
     try:
-        live.put_frozen(org_id=organization.pk, shard=organization.shard, is_frozen=is_frozen)
+        # Asked again afterwards: when it moved meanwhile, its new shard may have loaded the balance as it was before.
+        while (shard := accounts.shard_of(organization.pk)) != told:
+            live.put_frozen(org_id=organization.pk, shard=shard, is_frozen=is_frozen)
+            told = shard
     except (MoneyStoreDown, live.EpochClosed) as error:
         _log.warning("the freeze of organization %s waits for the money store: %s", organization.pk, error)
         return False

@@ -66,6 +66,8 @@ def fulfil_charge(charge_id: str) -> Purchase | None:
 
 def apply_payment(purchase: Purchase, payment: Payment) -> Purchase:
     """Bring a purchase with a saved card up to date."""
+    # The tax was written down before the card was charged, perhaps after the caller had read the purchase.
+    purchase.refresh_from_db(fields=["tax_cents", "discount_cents"])
     expected = purchase.total_cents
     if payment.status != "succeeded":
         return _note_unpaid(purchase, payment)

@@ -56,8 +56,8 @@ def _legs_of(part: UsageEvent) -> Iterator[_Leg]:
         return
     line = _line(part)
     # The places of most requests need no look at their neighbours: one credit paid for the whole batch.
-    start = _before(part) if len(line) > 1 else 0
-    end, place = start + part.amount_nanos, 0
+    end = sum(leg.amount_nanos for leg in line) - _after(part) if len(line) > 1 else part.amount_nanos
+    start, place = end - part.amount_nanos, 0
     for leg in line:
         nanos = min(end, place + leg.amount_nanos) - max(start, place)
         place += leg.amount_nanos
@@ -84,13 +84,14 @@ def _line(part: UsageEvent) -> list[_Leg]:
     return sorted(legs, key=order)
 
 
-def _before(part: UsageEvent) -> int:
+def _after(part: UsageEvent) -> int:
+    """Return what the later requests of the batch cost. Not the earlier ones: of a batch over midnight they leave for the archive first."""
     day = part.booked_at.date()
-    earlier = UsageEvent.objects.filter(
-        Q(event_id__lt=part.event_id) | Q(event_id=part.event_id, part__lt=part.part),
+    later = UsageEvent.objects.filter(
+        Q(event_id__gt=part.event_id) | Q(event_id=part.event_id, part__gt=part.part),
         org_id=part.org_id,
         batch_id=part.batch_id,
         amount_nanos__gt=0,
         day__range=(day - _DAYS_BACK, day + _DAYS_AHEAD),
     )
-    return int(earlier.aggregate(total=Sum("amount_nanos", default=0))["total"])
+    return int(later.aggregate(total=Sum("amount_nanos", default=0))["total"])

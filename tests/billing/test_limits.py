@@ -1,7 +1,7 @@
 import pytest
 
 from accounts import api_keys
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Organization
 from billing import limits, live
 from billing.books import rebuild
 from tests.billing import plane
@@ -74,3 +74,44 @@ def test_an_older_version_never_undoes_a_newer_one(organization, key):
 
     assert live.read_key_usage(shard=7, key_ids=[key.pk])[key.pk].limit_nanos == 5
     assert ApiKey.objects.get(pk=key.pk).published_version == 2
+
+
+def test_a_change_that_looked_for_the_old_shard_finds_the_new_one(organization, key, settings):
+    settings.LEDGER_SHARDS = 8
+    ApiKey.objects.filter(pk=key.pk).update(version=2, disabled=True)
+    changed = ApiKey.objects.select_related("organization").get(pk=key.pk)
+    _move_as_before_the_change(organization, key)
+
+    limits.publish_key_scope(api_key=changed)
+
+    assert plane.reserve(_there(organization), plane.new_id(), 1, key_id=key.pk) == "KEY_DISABLED"
+
+
+def test_a_change_finds_the_new_shard_also_when_the_move_ends_while_it_is_told(organization, key, settings, monkeypatch):
+    settings.LEDGER_SHARDS = 8
+    ApiKey.objects.filter(pk=key.pk).update(version=2, disabled=True)
+    put = live.put_key_scope
+
+    def put_and_move(**arguments):
+        monkeypatch.setattr(live, "put_key_scope", put)
+        told = put(**arguments)
+        _move_as_before_the_change(organization, key)
+        return told
+
+    monkeypatch.setattr(live, "put_key_scope", put_and_move)
+    limits.publish_key_scope(api_key=ApiKey.objects.get(pk=key.pk))
+
+    assert plane.reserve(_there(organization), plane.new_id(), 1, key_id=key.pk) == "KEY_DISABLED"
+
+
+def _move_as_before_the_change(organization, key):
+    """Place the organization on shard 3, which has loaded the key as it was."""
+    rebuild.rebuild_shard(shard=3)
+    Organization.objects.filter(pk=organization.pk).update(shard=3)
+    live.resync_balance(shard=3, seed=rebuild.read_balance_seed(org_id=organization.pk))
+    plane.put_key(3, key.pk)
+
+
+def _there(organization):
+    organization.refresh_from_db()
+    return organization

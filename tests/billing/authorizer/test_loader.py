@@ -1,6 +1,8 @@
 """The loader against the real books."""
 
 import asyncio
+import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -16,7 +18,7 @@ from accounts.types import Caller, InvalidKey, KeyDisabled
 from billing import live
 from billing.authorizer.connection import MoneyConnection
 from billing.authorizer.holds import Holds, InsufficientCredit
-from billing.authorizer.loader import BooksDown, ScopeLoader
+from billing.authorizer.loader import BooksDown, MovedAway, ScopeLoader
 from billing.authorizer.spool import Spool
 from billing.books import settlement, transfers
 from tests.billing.authorizer.shard import Shard, event_of
@@ -144,3 +146,35 @@ async def test_books_that_are_away_say_so(connection: MoneyConnection) -> None:
     async with AsyncConnectionPool(url, min_size=0, max_size=1, open=False, timeout=0.2) as pool:
         with pytest.raises(BooksDown):
             await ScopeLoader(pool, connection).load_balance(shard=1, org_id=1, epoch=1)
+
+
+class _Moving:
+    """A pool through whose connections the organization comes back to its shard after the first statement."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any], org_id: int, shard: int) -> None:
+        self._pool, self._place = pool, ("update accounts_organization set shard = %s where id = %s", [shard, org_id])
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        async with self._pool.connection() as self._books:
+            yield self
+
+    async def execute(self, *statement: Any) -> Any:
+        found = await self._books.execute(*statement)
+        await self._books.execute(*self._place)
+        return found
+
+
+@pytest.mark.parametrize("what", ["balance", "key"])
+async def test_what_is_loaded_is_of_the_moment_in_which_the_organization_lives_on_the_shard(
+    organization: Any, make_key: Callable[..., Any], pool: AsyncConnectionPool[Any], connection: MoneyConnection, what: str
+) -> None:
+    caller = await prepare(organization, make_key, granted=1_000)
+    async with pool.connection() as books:
+        await books.execute("update accounts_organization set shard = %s where id = %s", [caller.shard + 1, caller.org_id])
+    loader = ScopeLoader(_Moving(pool, caller.org_id, caller.shard), connection)  # type: ignore[arg-type]
+
+    load = loader.load_balance if what == "balance" else functools.partial(loader.load_key, key_id=caller.key_id)
+
+    with pytest.raises(MovedAway):
+        await load(shard=caller.shard, org_id=caller.org_id, epoch=1)

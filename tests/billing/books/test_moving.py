@@ -13,8 +13,10 @@ from billing.authorizer.keys import claim_keys, shard_keys
 from billing.books import invariants, moving, outbox, rebuild, settlement, transfers
 from billing.live.store import store
 from billing.models import Account, AdmissionFreeze
+from billing.proof import freezes
 from tests.billing import plane
 from tests.billing.conftest import USD
+from tests.factories.people import UserFactory
 
 OLD, NEW = 7, 3
 
@@ -29,6 +31,11 @@ def used(make_organization, settings):
     plane.spend(organization, 500, key_id=key.pk)
     organization.key_id = key.pk
     return organization
+
+
+@pytest.fixture
+def operator():
+    return UserFactory(is_staff=True, is_superuser=True)
 
 
 def _move(organization, shard=NEW, wait_s=1.0):
@@ -131,6 +138,44 @@ def test_a_move_that_fails_leaves_the_names_where_they_stand_for_requests(used, 
         _move(used)
 
     assert store().hget(name, "done") == b"1"
+
+
+def test_a_move_that_fails_leaves_a_freeze_that_was_set_meanwhile(used, monkeypatch):
+    def freeze_and_refuse(**_):
+        live.put_frozen(org_id=used.pk, shard=OLD, is_frozen=True)  # another process finds its books in doubt
+        return False
+
+    monkeypatch.setattr(live, "leave_shard", freeze_and_refuse)
+    with pytest.raises(moving.CannotMove):
+        _move(used)
+    assert plane.reserve(used, plane.new_id(), 1) == "FROZEN"
+
+    running = plane.make_event(used, 90)
+    plane.reserve(used, running.event_id, 90, is_running=True)
+    with pytest.raises(moving.CannotMove, match="did not end"):
+        _move(used, wait_s=0.1)
+    assert plane.reserve(used, plane.new_id(), 1) == "FROZEN"
+
+
+def test_a_freeze_that_is_lifted_during_the_move_is_lifted_on_the_new_shard(used, operator, monkeypatch):
+    freezes.freeze(org_ids=[used.pk], reason="I3")
+    put = live.put_frozen
+
+    def put_and_move(**arguments):
+        monkeypatch.setattr(live, "put_frozen", put)
+        told = put(**arguments)
+        rebuild.rebuild_shard(shard=NEW)
+        type(used).objects.filter(pk=used.pk).update(shard=NEW)
+        live.resync_balance(shard=NEW, seed=rebuild.read_balance_seed(org_id=used.pk))
+        plane.put_key(NEW)
+        put(org_id=used.pk, shard=NEW, is_frozen=True)  # as the books said when it was loaded there
+        return told
+
+    monkeypatch.setattr(live, "put_frozen", put_and_move)
+    freezes.lift(organization=used, by=operator)
+
+    used.refresh_from_db()
+    assert plane.reserve(used, plane.new_id(), 1) == "OK"
 
 
 def test_a_name_that_is_freed_during_the_move_is_free(used, monkeypatch):

@@ -1,13 +1,16 @@
 """Books that are older than what the money store remembers: noticed before anything is booked or spent on them, recovered by a command."""
 
+import threading
 import uuid
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 from billing import live, recovery
 from billing.authorizer.connection import MoneyStoreDown
 from billing.books import invariants, live_invariants, rebuild, restored, settlement
+from billing.books.shard_lock import ShardBusy, hold_shard
 from billing.models import AdmissionFreeze
 from billing.proof import watch
 from billing.purchases import stripe_api
@@ -102,6 +105,29 @@ def test_the_command_opens_the_shards_on_the_books_as_they_are_and_spools_bring_
     assert live.read_balance(org_id=used.pk, shard=SHARD).avail_nanos == USD - 7
     assert invariants.verify(shards=[SHARD]) == []
     assert list(restored.differences([SHARD])) == []
+
+
+def test_what_the_books_lack_is_not_forgotten_while_another_process_has_the_shard(used, lose_usage, monkeypatch):
+    lose_usage()
+    monkeypatch.setattr(rebuild, "WAIT_S", 0.0)
+    outcomes = []
+
+    def recover():
+        try:
+            recovery.recover_books()
+        except ShardBusy as error:
+            outcomes.append(type(error))
+        finally:
+            connection.close()
+
+    with hold_shard(SHARD):
+        thread = threading.Thread(target=recover)
+        thread.start()
+        thread.join()
+
+    assert outcomes == [ShardBusy]
+    with pytest.raises(restored.BooksBehind):
+        restored.check(SHARD)
 
 
 def test_a_stripe_that_is_away_is_left_to_the_hourly_sweep(used, monkeypatch):

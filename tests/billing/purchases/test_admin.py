@@ -73,6 +73,25 @@ def test_an_operators_amount_that_cannot_be_refunded_is_refused_on_the_form(buy,
     assert (Refund.objects.count(), books()) == (0, before)
 
 
+def _sent_again(operators, form, page):
+    attempt = re.search(r'name="attempt" value="([^"]*)"', page)[1]
+    return operators.post(PURCHASES, form | {"attempt": attempt}, follow=True).content.decode()
+
+
+def test_after_a_refusal_of_stripe_the_corrected_form_is_another_attempt(buy, operators, stripe):
+    purchase = buy(2_000)
+    form = _part(operators, purchase, amount="5.25")
+    stripe.newest("charge")["disputed"] = True
+    refused = operators.post(PURCHASES, form).content.decode()
+    stripe.newest("charge")["disputed"] = False
+    again = operators.post(PURCHASES, form).content.decode()  # the same page, sent twice
+
+    assert "errorlist" in refused
+    assert "errorlist" in again
+    assert "$4 refunded." in _sent_again(operators, form | {"amount": "4"}, refused)
+    assert sorted((refund.credit_cents, refund.state) for refund in Refund.objects.all()) == [(400, "succeeded"), (525, "failed")]
+
+
 def test_a_part_is_of_one_purchase(buy, operators):
     chosen = [str(buy(2_000).pk), str(buy(2_000).pk)]
 

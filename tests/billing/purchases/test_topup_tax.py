@@ -84,6 +84,20 @@ def test_an_answer_that_is_lost_changes_neither_tax_nor_number_of_charges(low, o
         assert (made.state, made.tax_cents, len(_intents(stripe))) == ("paid", 108, 2)
 
 
+def test_a_top_up_that_was_read_before_its_tax_was_known_is_credited_and_not_sent_to_review(low, organization, stripe):
+    low()
+    stripe.fail(CALCULATE, "lost_after")
+    early = auto_topups.top_up(organization)
+    stripe.fail(CHARGE, "lost_after")
+    auto_topups.sweep(now=timezone.now() + dt.timedelta(minutes=2))  # another worker's: charges, and hears no answer
+    assert (early.state, early.tax_cents, len(_intents(stripe))) == ("charging", 0, 2)
+
+    auto_topups._find_out(early, timezone.now() + dt.timedelta(minutes=2))
+
+    made = Purchase.objects.get(kind="auto")
+    assert (made.state, made.tax_cents, len(_intents(stripe))) == ("paid", 108, 2)
+
+
 def test_where_stripe_knows_no_place_nothing_is_charged_until_it_does(low, organization, buyer, stripe):
     low(where=False)
 

@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import ApiKey
-from billing.books import partitions, settlement, transfers
+from billing.books import archive, partitions, settlement, transfers
 from billing.books.arrivals import Arrival
 from billing.books.chart import AccountCode, TransferCode
 from billing.models import CreditLot, Transfer, UsageEvent
 from billing.receipts import funding
 from billing.types import event_day
+from tests.billing import plane
 from tests.factories.usage import make_event
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +31,10 @@ def grant(organization, nanos: int, key: str, *, expires_in: int | None = None, 
 
 def book_together(api_key: ApiKey, *amounts: int, first: int = 1) -> list[UsageEvent]:
     """Book requests of so many nanos in one batch. Return their rows in the order of their ids."""
-    events = [make_event(api_key, amount_picos=nanos * 1000) for nanos in amounts]
+    return _book([make_event(api_key, amount_picos=nanos * 1000) for nanos in amounts], first=first)
+
+
+def _book(events: list, *, first: int = 1) -> list[UsageEvent]:
     numbered = enumerate(events, start=first)
     arrivals = [Arrival(f"{n}-0", f"1:{n}-0", one, one.event_id.int >> 80, event_day(one.event_id)) for n, one in numbered]
     partitions.ensure({arrival.day for arrival in arrivals})
@@ -109,3 +113,19 @@ def test_the_shares_of_a_batch_are_its_transfers(organization, make_key, grants,
         moved["promo_credit" if code == AccountCode.CUSTOMER_PROMO else "credit", lot_id] += nanos
     assert paid == moved
     assert CreditLot.objects.filter(spent_nanos__gt=0).count() >= len([name for name in moved if name[1]])
+
+
+def test_the_receipt_of_a_batch_over_midnight_stays_as_it_was_when_the_first_day_is_archived(organization, make_key, settings, tmp_path):
+    settings.USAGE_ARCHIVE_DIR = str(tmp_path)
+    grant(organization, 100, "bought", promo=False)
+    grant(organization, 20, "late", expires_in=9)
+    grant(organization, 5, "soon", expires_in=2)
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    key, times = make_key()[0], [midnight - dt.timedelta(seconds=1), midnight, midnight + dt.timedelta(milliseconds=1)]
+    rows = _book([make_event(key, event_id=plane.id_at(at), amount_picos=10_000) for at in times])
+    before = [shares(row) for row in rows]
+
+    archive.archive_day(rows[0].day)
+
+    assert before[1:] == [[("promo_credit", "late", 10)], [("promo_credit", "late", 5), ("credit", "", 5)]]
+    assert [shares(row) for row in rows[1:]] == before[1:]
