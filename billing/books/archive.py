@@ -23,7 +23,7 @@ from psycopg import sql
 
 from billing.books import partitions
 from billing.books.arrivals import KEPT_AT_LEAST_DAYS
-from billing.books.charges import TOKENS_IN, TOKENS_OUT
+from billing.books.charges import COSTS_ELSEWHERE, TOKENS_IN, TOKENS_OUT
 from billing.models import UsageArchive
 
 _LOCK: Final = 0x61726368  # 'arch': one day at a time
@@ -39,12 +39,19 @@ SELECT batch_id, org_id, day, count(*), sum(amount_nanos)::bigint FROM {} GROUP 
 _KEEP_SUMS: Final = f"""
 INSERT INTO billing_usagearchivesum
     (org_id, posted_on, day, key_id, model, provider, requests, amount_nanos, cost_nanos, tokens_in, tokens_out)
-SELECT event.org_id, (batch.created_at AT TIME ZONE 'UTC')::date, event.day, event.key_id, event.model, event.provider,
-    count(*) FILTER (WHERE event.part = 0), sum(event.amount_nanos)::bigint,
-    coalesce(sum(event.cost_nanos) FILTER (WHERE NOT event.simulated), 0)::bigint,
-    coalesce(sum({" + ".join(f"coalesce((event.meters->>'{name}')::bigint, 0)" for name in TOKENS_IN)}), 0)::bigint,
-    coalesce(sum({" + ".join(f"coalesce((event.meters->>'{name}')::bigint, 0)" for name in TOKENS_OUT)}), 0)::bigint
-FROM {{}} event JOIN billing_usagebatch batch ON batch.id = event.batch_id
+SELECT org_id, (batch.created_at AT TIME ZONE 'UTC')::date, day, key_id, model, provider,
+    sum(requests)::bigint, sum(side.amount_nanos)::bigint, sum(side.cost_nanos)::bigint, sum(tokens_in)::bigint, sum(tokens_out)::bigint
+FROM (
+    SELECT event.org_id, event.batch_id, event.day, event.key_id, event.model, event.provider,
+        count(*) FILTER (WHERE event.part = 0) AS requests, sum(event.amount_nanos) AS amount_nanos,
+        coalesce(sum(event.cost_nanos) FILTER (WHERE NOT event.simulated), 0) AS cost_nanos,
+        coalesce(sum({" + ".join(f"coalesce((event.meters->>'{name}')::bigint, 0)" for name in TOKENS_IN)}), 0) AS tokens_in,
+        coalesce(sum({" + ".join(f"coalesce((event.meters->>'{name}')::bigint, 0)" for name in TOKENS_OUT)}), 0) AS tokens_out
+    FROM {{0}} event GROUP BY 1, 2, 3, 4, 5, 6
+    UNION ALL
+    SELECT event.org_id, event.batch_id, event.day, event.key_id, event.model, moved.provider, 0, 0, moved.cost_nanos, 0, 0
+    FROM {COSTS_ELSEWHERE.format(rows="{0} AS event")}
+) AS side JOIN billing_usagebatch batch ON batch.id = side.batch_id
 GROUP BY 1, 2, 3, 4, 5, 6
 """  # noqa: S608 -- the names above and nothing else
 

@@ -54,6 +54,16 @@ WHERE batch_id = %(batch)s AND code IN (%(usage)s, %(back)s) GROUP BY org_id
 """
 
 
+# What tries cost that did not answer, from {rows} (usage rows named "event"), in lines that move it: to the provider of the try, away from
+# the provider that answered. Most rows have none and are passed over by their first look.
+COSTS_ELSEWHERE = """
+{rows} CROSS JOIN LATERAL jsonb_array_elements(event.attempts) AS attempt
+CROSS JOIN LATERAL (VALUES (attempt->>'provider', (attempt->>'cost_nanos')::bigint), (event.provider, -(attempt->>'cost_nanos')::bigint))
+    AS moved (provider, cost_nanos)
+WHERE NOT event.simulated AND event.attempts @? '$[*].cost_nanos' AND attempt ? 'cost_nanos'
+"""
+
+
 class Charged(NamedTuple):
     """Totals of a batch, nanos, net of returns."""
 
@@ -103,7 +113,10 @@ def charge(rows: Sequence[UsageRow], *, shard: int, batch_id: int) -> Charged:
 
 
 def roll_up(rows: Iterable[UsageRow]) -> None:
-    """Add a batch to the sums per organization, key, hour, model and provider. Needs a transaction."""
+    """Add a batch to the sums per organization, key, hour, model and provider. Needs a transaction.
+
+    What a try cost that did not answer stands with its own provider, as in the accounts, in a line without a request.
+    """
     sums: defaultdict[tuple[int, int, int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     for row in rows:
         event = row.event
@@ -111,7 +124,9 @@ def roll_up(rows: Iterable[UsageRow]) -> None:
         total = sums[event.org_id, event.key_id, hour_s, event.model, event.provider]
         total[0] += row.part == 0
         total[1] += event.amount_nanos
-        total[2] += cost_nanos(row)
+        for provider, nanos in costs_by_provider(row):
+            owed = total if provider == event.provider else sums[event.org_id, event.key_id, hour_s, event.model, provider]
+            owed[2] += nanos
         for meter, count in row.meters_moved.items():
             if (column := _COLUMN_OF_METER.get(meter)) is not None:
                 total[column] += count

@@ -22,6 +22,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from billing.books import live_invariants, lots
+from billing.books.charges import COSTS_ELSEWHERE
 from billing.books.chart import CUSTOMER_CODES, TransferCode
 from billing.books.difference import Difference
 from billing.models import SettlementDeadLetter, UsageArchive, UsageBatch
@@ -83,11 +84,16 @@ SELECT DISTINCT (hour AT TIME ZONE 'UTC')::date FROM billing_usagerollup WHERE h
 UNION SELECT DISTINCT day FROM billing_usageevent WHERE day >= %(since)s
 UNION SELECT day FROM billing_usagearchive WHERE day >= %(since)s ORDER BY 1
 """
-_I3_ROLLUPS = """
+_I3_ROLLUPS = f"""
 WITH used AS (
-    SELECT org_id, key_id, date_trunc('hour', created_at, 'UTC') AS hour, model, provider, count(*) FILTER (WHERE part = 0) AS requests,
-        sum(amount_nanos) AS nanos, coalesce(sum(cost_nanos) FILTER (WHERE NOT simulated), 0) AS cost
-    FROM billing_usageevent WHERE day = %(day)s GROUP BY 1, 2, 3, 4, 5
+    SELECT org_id, key_id, hour, model, provider, sum(requests) AS requests, sum(nanos) AS nanos, sum(cost) AS cost FROM (
+        SELECT org_id, key_id, date_trunc('hour', created_at, 'UTC') AS hour, model, provider, count(*) FILTER (WHERE part = 0) AS requests,
+            sum(amount_nanos) AS nanos, coalesce(sum(cost_nanos) FILTER (WHERE NOT simulated), 0) AS cost
+        FROM billing_usageevent WHERE day = %(day)s GROUP BY 1, 2, 3, 4, 5
+        UNION ALL
+        SELECT event.org_id, event.key_id, date_trunc('hour', event.created_at, 'UTC'), event.model, moved.provider, 0, 0, moved.cost_nanos
+        FROM {COSTS_ELSEWHERE.format(rows="billing_usageevent AS event")} AND event.day = %(day)s
+    ) AS side GROUP BY 1, 2, 3, 4, 5
 ), rolled AS (
     SELECT org_id, key_id, hour, model, provider, requests, amount_nanos AS nanos, cost_nanos AS cost FROM billing_usagerollup
     WHERE hour >= %(day)s::timestamp AT TIME ZONE 'UTC' AND hour < (%(day)s::timestamp + interval '1 day') AT TIME ZONE 'UTC'
@@ -97,7 +103,7 @@ SELECT org_id, key_id, hour, model, provider, coalesce(used.nanos, 0), coalesce(
 FROM used FULL JOIN rolled USING (org_id, key_id, hour, model, provider)
 WHERE (used.nanos, used.requests, used.cost) IS DISTINCT FROM (rolled.nanos, rolled.requests, rolled.cost)
 ORDER BY org_id, key_id, hour, model, provider
-"""
+"""  # noqa: S608 -- the text above and nothing else
 # Of an archived day the sums of the whole day are left, without the hours.
 _I3_ARCHIVED = """
 WITH used AS (

@@ -59,6 +59,7 @@ UNION ALL
 SELECT model, provider, key_id, requests, amount_nanos, tokens_in, tokens_out FROM billing_usagearchivesum
 WHERE org_id = %(org)s AND posted_on >= %(posted_from)s AND posted_on < %(posted_until)s
 ) AS kept GROUP BY model, provider, key_id
+HAVING sum(requests) <> 0 OR sum(nanos) <> 0 OR sum(tokens_in) <> 0 OR sum(tokens_out) <> 0
 """  # noqa: S608 -- the names above and nothing else
 _CREDIT_OF_ACCOUNT: Final[dict[int, Credit]] = {AccountCode.CUSTOMER_PROMO: "promo_credit", AccountCode.CUSTOMER_CREDIT: "credit"}
 

@@ -18,6 +18,7 @@ from billing.models import Account, Transfer, UsageArchive, UsageArchiveBatch, U
 from billing.queries import ReceiptArchived
 from billing.receipts import statement as statements
 from billing.receipts import usage_rows
+from billing.types import AttemptRecord
 from tests.billing import plane
 from tests.factories.usage import book
 
@@ -27,8 +28,9 @@ DAY = dt.date(2025, 3, 10)
 NOON = dt.datetime(2025, 3, 10, 12, tzinfo=dt.UTC)
 MARCH = statements.bounds_of(dt.date(2025, 3, 1))
 NOW = dt.datetime(2026, 6, 1, 2, 10, tzinfo=dt.UTC)
+LOST = AttemptRecord(endpoint_id="acme/swift@bolt", provider="bolt", status=200, latency_ms=9, reason="hedged", cost_nanos=30_000)
 USAGE = [
-    {"amount_picos": 214_000_400, "cost_nanos": 100_000, "external_user": 'a "quoted", name;\n=1+1\t\\'},
+    {"amount_picos": 214_000_400, "cost_nanos": 100_000, "attempts": (LOST,), "external_user": 'a "quoted", name;\n=1+1\t\\'},
     {"amount_picos": 3_000, "model": "acme/other", "cost_nanos": 77, "simulated": True},
     {"amount_picos": 9_000_000, "status": "expired", "meters": {}, "cost_nanos": 5},
 ]
@@ -118,6 +120,7 @@ def test_the_books_hold_as_before_and_no_transfer_is_gone(used):
 
     assert UsageEvent.objects.count() == 0
     assert (Transfer.objects.count(), list(Account.objects.order_by("pk").values()), UsageRollup.objects.count()) == before
+    assert UsageArchiveSum.objects.get(provider="bolt", cost_nanos=30_000).requests == 0
     assert invariants.verify(shards=[]) == []
 
 

@@ -3,16 +3,22 @@
 import csv
 import datetime as dt
 import io
+from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 
-from billing.books import settlement, transfers
+from billing import migrations
+from billing.books import invariants, settlement, transfers
 from billing.books.chart import AccountCode, AccountKey, TransferCode
 from billing.books.transfers import Leg
 from billing.margin import report
 from billing.margin.report import BadPeriod
+from billing.models import Account, UsageRollup
 from billing.proof.plots import draw
+from billing.reconciliation import providers
+from billing.types import AttemptRecord
 from tests.billing import plane
 from tests.billing.conftest import USD
 
@@ -88,6 +94,48 @@ def test_every_dimension_sums_to_the_ledger(earned, books, by):
         "revenue from usage": 3_000_519, "revenue from purchase fees": 80 * CENT, "provider cost": -2_200_601,
         "Stripe fees": -33 * CENT, "goodwill": -200 * USD,
     }  # fmt: skip
+
+
+@pytest.fixture
+def raced(earned):
+    """Let a race be won by bolt, in which acme's try cost 300 of 1,000; and one that a late settlement told of after the reaper."""
+    first, _ = earned
+    lost = AttemptRecord(endpoint_id="acme/large@acme", provider="acme", status=200, latency_ms=9, reason="hedged", cost_nanos=300)
+    won = AttemptRecord(endpoint_id="acme/large@bolt", provider="bolt", status=200, latency_ms=5)
+    race = {"cost_nanos": 1_000, "model": "acme/large", "provider": "bolt", "attempts": (lost, won)}
+    plane.settle(plane.make_event(first, 2_000, **race), late=True)
+    expired = plane.make_event(first, 50, status="expired", cost_nanos=0, model="acme/large", provider="bolt", meters={})
+    for event in (expired, plane.make_event(first, 2_000, event_id=expired.event_id, **race)):
+        plane.settle(event, late=True)
+        settlement.settle_shard(shard=7)
+
+
+def test_what_a_try_cost_that_did_not_answer_is_its_providers_as_in_the_accounts(raced):
+    assert _rows("provider") == {
+        "bolt": (5, 2_000_016 + 4_000, 1_500_000 + 1_400, None, 500_016 + 2_600),
+        "acme": (2, 1_000_503, 700_601 + 600, None, 299_902 - 600),
+    }
+    for code in (AccountCode.PROVIDER_COST, AccountCode.PROVIDER_PAYABLE):
+        owed = {account.provider: account.balance_nanos for account in Account.objects.filter(code=code)}
+        assert owed == {"bolt": 1_501_400, "acme": 701_201}
+    booked = [providers.booked_costs(name, since=YESTERDAY, until=TODAY) for name in ("bolt", "acme")]
+    assert [sum(bill.values()) for bill in booked] == [1_501_400, 701_201]
+    assert invariants.verify(shards=[]) == []
+
+
+def test_sums_of_before_are_moved_to_the_provider_of_the_try(raced):
+    now = list(UsageRollup.objects.order_by("pk").values())
+    with connection.cursor() as cursor:  # as they were: all of it with the provider that answered
+        cursor.execute("UPDATE billing_usagerollup SET cost_nanos = cost_nanos - 600 WHERE provider = 'acme' AND model = 'acme/large'")
+        cursor.execute("DELETE FROM billing_usagerollup WHERE provider = 'acme' AND requests = 0 AND cost_nanos = 0")
+        cursor.execute(
+            "UPDATE billing_usagerollup SET cost_nanos = cost_nanos + 600 WHERE provider = 'bolt' AND org_id = %s", [now[0]["org_id"]]
+        )
+        assert {one.invariant for one in invariants.verify(shards=[])} == {"I3"}
+        cursor.execute((Path(migrations.__file__).parent / "0014_costs_by_provider.sql").read_text())
+
+    assert list(UsageRollup.objects.order_by("pk").values()) == now
+    assert invariants.verify(shards=[]) == []
 
 
 def test_corrections_and_bills_beside_usage_are_in_the_comparison_with_the_ledger(earned):
