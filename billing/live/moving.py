@@ -1,10 +1,13 @@
 """An organization leaves one shard of the money store for another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from billing.authorizer.keys import shard_keys
 from billing.authorizer.scripts import LEAVE_SHARD, PUT_FROZEN
 from billing.live.store import asks_store, run, store
+
+_SCANNED_PER_CALL = 2_000
+_CLAIMS_PER_CALL = 500
 
 
 @asks_store
@@ -44,31 +47,46 @@ def open_for_arrival(*, org_id: int, shard: int, key_ids: Sequence[int]) -> None
 def copy_claims(*, key_ids: Sequence[int], source: int, target: int) -> list[str]:
     """Copy the names that API keys gave to requests to another shard, and return them. Looks at every name of the store once."""
     wanted = {str(key_id) for key_id in key_ids}
-    names = []
-    for found in store().scan_iter(f"{_tag(source)}:i:*", count=1000):
-        name = found.decode().partition("}:i:")[2]
-        if name.partition(":")[0] in wanted and _copy_claim(name, source, target):
-            names.append(name)
-    return names
+    found = (name.decode().partition("}:i:")[2] for name in store().scan_iter(f"{_tag(source)}:i:*", count=_SCANNED_PER_CALL))
+    names = list(dict.fromkeys(name for name in found if name.partition(":")[0] in wanted))
+    return [name for chunk in _chunks(names) for name in _copy_claims(chunk, source, target)]
 
 
 @asks_store
 def hand_over_claims(names: Sequence[str], *, source: int, target: int) -> None:
     """Take names that were copied off the old shard, with what has happened to them since: one that was freed there is free."""
+    for chunk in _chunks(names):
+        taken = set(_copy_claims(chunk, source, target))
+        pipe = store().pipeline(transaction=False)
+        for name in chunk:
+            if name not in taken:
+                pipe.unlink(f"{_tag(target)}:i:{name}")
+            pipe.unlink(f"{_tag(source)}:i:{name}")
+        pipe.execute()
+
+
+def _copy_claims(names: Sequence[str], source: int, target: int) -> list[str]:
+    """Copy those that still stand for something, in two round trips, and return them."""
+    asking = store().pipeline(transaction=False)
     for name in names:
-        if not _copy_claim(name, source, target):
-            store().unlink(f"{_tag(target)}:i:{name}")
-        store().unlink(f"{_tag(source)}:i:{name}")
+        here = f"{_tag(source)}:i:{name}"
+        asking.hgetall(here)
+        asking.ttl(here)
+    told = asking.execute()
+    copied, writing = [], store().pipeline(transaction=False)
+    for name, fields, ttl_s in zip(names, told[::2], told[1::2], strict=True):
+        if not fields or ttl_s <= 0:
+            continue
+        there = f"{_tag(target)}:i:{name}"
+        writing.hset(there, mapping=fields)
+        writing.expire(there, ttl_s)
+        copied.append(name)
+    writing.execute()
+    return copied
 
 
-def _copy_claim(name: str, source: int, target: int) -> bool:
-    here, there = f"{_tag(source)}:i:{name}", f"{_tag(target)}:i:{name}"
-    fields, ttl_s = store().hgetall(here), store().ttl(here)
-    if not fields or ttl_s <= 0:
-        return False
-    store().hset(there, mapping=fields)
-    store().expire(there, ttl_s)
-    return True
+def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + _CLAIMS_PER_CALL] for start in range(0, len(names), _CLAIMS_PER_CALL))
 
 
 def _tag(shard: int) -> str:

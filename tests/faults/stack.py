@@ -36,9 +36,9 @@ class Answered:
 
 
 class Stack:
-    """A running copy in a folder of its own."""
+    """A running copy in a folder of its own. ``database_bytes`` gives its database a disk of that size."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, database_bytes: int = 0) -> None:
         self.folder = folder
         self.is_settled = True
         with socket.socket() as probe:
@@ -47,10 +47,12 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         environment = {**kept, "PORT": str(self.port), "TOLLWAY_DATA": str(folder), "LOCAL_MODEL": "0", "WEB_CONCURRENCY": "2"}
+        command = [sys.executable, "-m", "gateway.local"]
+        if database_bytes:
+            (folder / "postgres").mkdir()
+            command = [sys.executable, "-m", "tests.faults.small_disk", str(folder / "postgres"), str(database_bytes), *command]
         with (folder / "output.log").open("wb") as output:
-            self.launcher = subprocess.Popen(
-                [sys.executable, "-m", "gateway.local"], cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
+            self.launcher = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True)
         self._await_ready()
         self.settings = read_variables(folder / "service.env")
         self.demo = read_variables(folder / "demo.env")
@@ -77,21 +79,23 @@ class Stack:
     def processes(self, words: str) -> list[int]:
         """Return the processes below the launcher whose command line has ``words``, oldest first."""
         found = []
-        for pid in sorted(self._descendants()):
+        for pid in self._descendants():
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                # Not by number: those begin again at 1 when they have reached their bound.
+                began = int(_stat(pid)[19])
             except OSError:
                 continue
             if words in command:
-                found.append(pid)
-        return found
+                found.append((began, pid))
+        return [pid for _, pid in sorted(found)]
 
     def _descendants(self) -> set[int]:
         parents = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 try:
-                    parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    parents[int(entry.name)] = int(_stat(entry.name)[1])
                 except OSError:
                     continue
         family = {self.launcher.pid}
@@ -100,8 +104,9 @@ class Stack:
         return family - {self.launcher.pid}
 
     def web_workers(self) -> list[int]:
-        """Return gunicorn's workers, without its master (the oldest)."""
-        return self.processes("gunicorn")[1:]
+        """Return gunicorn's workers, without its master, whose children they are."""
+        family = self.processes("gunicorn")
+        return [pid for pid in family if _parent(pid) in family]
 
     def money_store(self) -> list[int]:
         """Return the money store's server. It names no folder on its command line, but stands in its own."""
@@ -119,6 +124,10 @@ class Stack:
             except psycopg.OperationalError:
                 assert time.monotonic() < deadline, "the database does not come back"
                 time.sleep(0.2)
+
+    def database_disk(self) -> Path:
+        """Return the disk of the database, which only the copy's processes have under its name."""
+        return Path(f"/proc/{self.launcher.pid}/root") / (self.folder / "postgres").relative_to("/")
 
     def database_answers(self) -> bool:
         try:
@@ -318,8 +327,20 @@ def copy_files(source: Path, target: Path) -> None:
     subprocess.run(["/bin/cp", "-a", source, target], check=True)
 
 
+def _stat(pid: int | str) -> list[str]:
+    """Return what the system says of a process: its state, its parent, … and in the 20th place when it began. Raises: OSError."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(_stat(pid)[1])
+    except OSError:
+        return 0
+
+
 def _is_alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return _stat(pid)[0] != "Z"
     except OSError:
         return False

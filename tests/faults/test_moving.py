@@ -30,7 +30,7 @@ def test_an_organization_moved_under_load_pauses_for_seconds_and_loses_nothing(s
         time.sleep(1)
 
     assert len(record.costs_nanos) > 50
-    assert statistics.median(paused_s) <= 5
+    assert max(paused_s) <= 5
     assert_everything_is_billed_once(stack, record, before)
     record_property("repeats", rounds)
     record_property(

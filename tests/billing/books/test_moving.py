@@ -73,6 +73,39 @@ def test_while_a_request_runs_the_organization_stays_and_then_goes_on(used):
     assert plane.reserve(used, plane.new_id(), 1) == "OK"
 
 
+def test_a_request_that_runs_longer_than_a_pause_may_last_is_waited_for_between_pauses(used, monkeypatch):
+    running = plane.make_event(used, 90)
+    plane.reserve(used, running.event_id, 90)
+    between = []
+
+    def rest(seconds):
+        if seconds == moving._REST_S:
+            short = plane.make_event(used, 1)
+            between.append(plane.reserve(used, short.event_id, 1))
+            plane.settle(short)
+            plane.settle(running)
+
+    monkeypatch.setattr(moving.time, "sleep", rest)
+    moved = moving.move(organization=used, shard=NEW, wait_s=0.05, tries=3)
+
+    assert (moved.tries, between) == (2, ["OK"])
+    used.refresh_from_db()
+    assert used.shard == NEW
+
+
+def test_hundreds_of_names_come_along(used):
+    names = [claim_keys(OLD, used.pk, used.key_id, f"{number:04d}")[-1] for number in range(1_100)]
+    for name in names:
+        store().hset(name, mapping={"event": name, "digest": "d", "done": 1})
+        store().expire(name, 5_000)
+
+    _move(used)
+
+    there = [claim_keys(NEW, used.pk, used.key_id, f"{number:04d}")[-1] for number in range(1_100)]
+    assert [store().hget(name, "event").decode() for name in there] == names
+    assert not any(store().exists(name) for name in names)
+
+
 def test_new_requests_wait_and_running_ones_settle_during_the_move(used):
     running = plane.make_event(used, 90)
     plane.reserve(used, running.event_id, 90)
@@ -221,6 +254,8 @@ def test_the_command_says_what_it_did_and_why_it_did_not(used, capsys):
     call_command("move_organization", used.public_id, "--shard", str(NEW))
     with pytest.raises(CommandError, match=f"stays on shard {NEW}"):
         call_command("move_organization", used.public_id, "--shard", str(NEW))
+    with pytest.raises(CommandError, match="--tries"):
+        call_command("move_organization", used.public_id, "--shard", "1", "--tries", "0")
     with pytest.raises(CommandError, match="no organization"):
         call_command("move_organization", "org_nobody", "--shard", "1")
 

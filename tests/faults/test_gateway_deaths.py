@@ -1,0 +1,121 @@
+"""A gateway dies at each named instruction of a request: it is charged nothing, what its last heartbeat told, or all of it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from tests.faults.scale import times
+from tests.faults.stack import MODEL, ROOT
+
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
+
+WITHIN_S = 120
+
+# What becomes of a request whose gateway died there: no trace, a receipt of what its last heartbeat told, or its whole charge.
+NOTHING, EXPIRED, CHARGED = None, "expired", "ok"
+POINTS = {
+    "before reserve": NOTHING,
+    "reply lost": EXPIRED,
+    "after reserve": EXPIRED,
+    "before the first byte": EXPIRED,
+    "mid-stream": EXPIRED,
+    "after the last byte": EXPIRED,
+    "before the spool's sync": CHARGED,
+    "after the spool": CHARGED,
+    "after settle": CHARGED,
+}
+
+
+class _Victims:
+    """Gateways beside those of the running copy, on its stores and its spool."""
+
+    def __init__(self, stack):
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self._stack = stack
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.victim"],
+            cwd=ROOT,
+            env={**kept, **stack.settings, "TOLLWAY_DATA": str(stack.folder), "LOG_LEVEL": "ERROR"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def _read(self, word):
+        while line := self._process.stdout.readline():
+            if line.startswith(f"{word} "):
+                return line.split()[1:]
+        raise AssertionError(f"no victim told its {word}")
+
+    def die(self, point, text):
+        """Have a gateway die at the point, and return what it knew: (event, nanos)."""
+        self._process.stdin.write(f"{point}\n")
+        url = f"http://127.0.0.1:{self._read('port')[0]}"
+        body = {"model": MODEL, "max_tokens": 4000, "messages": [{"role": "user", "content": text}]}
+        headers = {"Authorization": f"Bearer {self._stack.demo['TOLLWAY_API_KEY']}"}
+        if point == "mid-stream":
+            body |= {"stream": True}
+        with httpx.Client(timeout=WITHIN_S, headers=headers) as client:
+            _await_ready(client, url)
+            seen = []
+            with contextlib.suppress(httpx.HTTPError), client.stream("POST", f"{url}/api/v1/chat/completions", json=body) as answer:
+                assert answer.status_code == 200, answer.read()
+                seen.extend(line for line in answer.iter_lines() if line)
+        assert "data: [DONE]" not in seen
+        # Between the store's answer and the kill nobody holds the client's answer back.
+        assert (point == "mid-stream") <= bool(seen) <= (point in {"mid-stream", "after settle"}), seen
+        event, nanos = self._read("died")
+        assert self._read("ended") == ["-9"]
+        return event, int(nanos)
+
+    def close(self):
+        self._process.kill()
+        self._process.communicate()
+
+
+def _await_ready(client, url):
+    deadline = time.monotonic() + WITHIN_S
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if client.get(f"{url}/readyz").status_code == 200:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def victims(stack):
+    made = _Victims(stack)
+    yield made
+    made.close()
+
+
+@pytest.mark.long
+def test_a_gateway_killed_at_any_of_nine_points_charges_nothing_its_last_heartbeat_or_all(stack, victims, record_property):
+    before = stack.earlier()
+    stack.is_settled = False
+    rounds, expected, died_s = times(1, 5), {}, 0.0
+    for number in range(rounds):
+        for point, status in POINTS.items():
+            event, nanos = victims.die(point, f"[[simulate: big=2000 rate=400]] {point}, round {number}" if "mid" in point else point)
+            died_s = time.monotonic()
+            assert (nanos > 0) == (point == "mid-stream" or status == CHARGED), point
+            if status is not NOTHING:
+                expected[f"gen-{event}"] = [(nanos, status)]
+
+    while stack.held_nanos():
+        assert time.monotonic() < died_s + WITHIN_S, "a hold stays"
+        time.sleep(0.1)
+    free_s = time.monotonic() - died_s
+    stack.await_receipts(expected)
+    stack.settle()
+    assert {name: rows for name, rows in stack.receipts().items() if name not in before} == expected
+    assert stack.freezes() == []
+    record_property("repeats", rounds * len(POINTS))
+    record_property("figure", f"{rounds} kills at each of 9 points; nothing was held {free_s:.1f} s after the last one")
