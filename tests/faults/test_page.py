@@ -48,6 +48,24 @@ def test_the_page_names_what_had_to_be_run_again():
     assert "| 1 | 3 | held |" in page
 
 
+def test_the_page_compares_the_worst_round_with_what_another_library_publishes():
+    test = next(case for case in CASES if case.name == "F19").tests[0]
+    figure = "{} requests in 4.9 s, 1,000 refused, none wrongly; {} % of the dollar used, {} % over"
+
+    def page(*rounds):
+        figures = tuple(figure.format(*one) for one in rounds)
+        return write_page({test: [Outcome(2, 0, 2, 2.0, figures)]}, at=dt.datetime(2026, 1, 2, tzinfo=dt.UTC), commit="abc").replace(
+            "\n", " "
+        )
+
+    good = page(("2,136", "99.99", "0.000"), ("2,000", "99.50", "0.010"))
+    assert "In 2 rounds 4,136 requests were paid and 2,000 refused" in good
+    assert "least 99.50 % of the dollar was used, and at most 0.010 % more than it." in good
+    assert "this is better in both" in good
+    assert "this is not better in one or both" in page(("2,136", "99.99", "0.031"))
+    assert "this is not better in one or both" in page(("2,136", "98.70", "0.000"))
+
+
 def test_what_was_done_is_taken_up_again(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "STATE", tmp_path / "faults" / "outcomes.json")
     attempts = {"a::b": [Outcome(1, 1, 2, 0.5, ("x",)), Outcome(1, 0, 2, 0.25)]}
