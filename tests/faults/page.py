@@ -123,8 +123,8 @@ def _compare(figures: Sequence[str]) -> list[str]:
     used, over = min(Decimal(one[2]) for one in rounds), max(Decimal(one[3]) for one in rounds)
     is_better = used > _HARDCAP_USED and over < _HARDCAP_OVER
     return [
-        f"In {len(rounds)} rounds {answered:,} requests were paid and {refused:,} refused, none of them while its hold would have fitted. At",
-        f"least {used} % of the dollar was used, and at most {over} % more than it. The library hardcap publishes {_HARDCAP_USED} % and",
+        f"In {len(rounds)} rounds {answered:,} requests were paid and {refused:,} refused, none of them while its hold would have fitted.",
+        f"At least {used} % of the dollar was used, and at most {over} % more than it. The library hardcap publishes {_HARDCAP_USED} % and",
         f"{_HARDCAP_OVER} %: this is {'better' if is_better else 'not better'} in {'both' if is_better else 'one or both'}.",
         "",
     ]

@@ -60,7 +60,7 @@ def test_the_page_compares_the_worst_round_with_what_another_library_publishes()
 
     good = page(("2,136", "99.99", "0.000"), ("2,000", "99.50", "0.010"))
     assert "In 2 rounds 4,136 requests were paid and 2,000 refused" in good
-    assert "least 99.50 % of the dollar was used, and at most 0.010 % more than it." in good
+    assert "At least 99.50 % of the dollar was used, and at most 0.010 % more than it." in good
     assert "this is better in both" in good
     assert "this is not better in one or both" in page(("2,136", "99.99", "0.031"))
     assert "this is not better in one or both" in page(("2,136", "98.70", "0.000"))
