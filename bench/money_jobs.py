@@ -58,7 +58,9 @@ def settle(count: int, callers: list[dict[str, int]]) -> dict[str, float]:
     """Put ``count`` settled requests on the streams, then book them as a worker does. Return how many a second."""
     from billing.books import settlement  # noqa: PLC0415
     from billing.live.store import store  # noqa: PLC0415
+    from gateway.celery import collect_rarely  # noqa: PLC0415
 
+    collect_rarely()
     store().script_load(SETTLE.text)
     pipe = store().pipeline(transaction=False)
     for number in range(count):

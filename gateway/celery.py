@@ -3,14 +3,17 @@
 Messages are wake-ups; money never travels in one.
 """
 
+import gc
 import os
 from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
+
+_YOUNG_OBJECTS_MAX = 50_000  # a batch of settlement makes some 20,000, which die with it
 
 app = Celery("tollway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -24,6 +27,13 @@ def _give_way(**_: Any) -> None:
     from django.conf import settings  # noqa: PLC0415 -- not before Celery has read them
 
     os.nice(settings.WORKER_NICENESS)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def collect_rarely(**_: Any) -> None:
+    """Let the collector of garbage leave alone what was imported. It looked at all of it again and again while a batch was booked."""
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS_MAX)
 
 
 # I9 to I12 are daily: the reconciliation and the nightly check of everything.

@@ -11,12 +11,14 @@ from asgiref.sync import async_to_sync
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
+from django.core.cache import cache
 from django.urls import path
 
 from accounts.middleware import find_membership
 
 _CLOSE_NOT_ALLOWED = 4403
 _ACTIVITY = {"type": "activity.changed"}
+_LISTENED_FOR_S = 86_400  # as long as Channels keeps a page in its group
 
 
 def group_name(org_id: int) -> str:
@@ -26,9 +28,14 @@ def group_name(org_id: int) -> str:
 
 def notify(org_ids: Iterable[int]) -> None:
     """Tell every open page of these organizations to look again. Synchronous: for Django and Celery."""
-    groups = sorted({group_name(org_id) for org_id in org_ids})
-    if groups:
-        async_to_sync(_send_to_all)(groups)
+    # Settlement names every organization that spends, every second. Most have no page open, and one question tells which.
+    listened = cache.get_many([_listened_key(group_name(org_id)) for org_id in set(org_ids)])
+    if listened:
+        async_to_sync(_send_to_all)(sorted(listened.values()))
+
+
+def _listened_key(group: str) -> str:
+    return f"live-listened:{group}"
 
 
 async def _send_to_all(groups: list[str]) -> None:
@@ -54,6 +61,7 @@ class ActivityConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channel
             await self.close(code=_CLOSE_NOT_ALLOWED)
             return
         self.group = group_name(membership.organization_id)
+        await cache.aset(_listened_key(self.group), self.group, timeout=_LISTENED_FOR_S)
         await self.channel_layer.group_add(self.group, self.channel_name)
         await self.accept()
 

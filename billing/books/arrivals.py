@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from billing.books import usage_lines
 from billing.live import StreamEntry
 from billing.money import PICOS_PER_NANO
 from billing.types import UsageEvent
@@ -30,6 +31,7 @@ class Arrival(NamedTuple):
     event: UsageEvent
     created_ms: int  # the moment inside the event id, Unix milliseconds
     day: dt.date  # its day in UTC: the partition
+    line: str  # its row, as usage_lines writes it
 
 
 _decoder = msgspec.json.Decoder(UsageEvent)
@@ -60,7 +62,13 @@ def read(entry: StreamEntry, *, today: dt.date) -> Arrival:
     if 2 * abs(usage.amount_picos - usage.amount_nanos * PICOS_PER_NANO) > PICOS_PER_NANO:
         msg = f"{usage.amount_picos} p$ do not round to {usage.amount_nanos} n$"
         raise BadEvent(msg)
-    return Arrival(entry.stream_id, entry.src, usage, created_ms, day)
+    return receive(usage, stream_id=entry.stream_id, src=entry.src, created_ms=created_ms, day=day)
+
+
+def receive(event: UsageEvent, *, stream_id: str, src: str, created_ms: int, day: dt.date) -> Arrival:
+    """Make an event that was checked ready to be booked."""
+    line = usage_lines.write_line(event, day=day, src=src, created_ms=created_ms)
+    return Arrival(stream_id, src, event, created_ms, day, line)
 
 
 def _decode(event: bytes) -> UsageEvent:

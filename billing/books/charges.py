@@ -1,7 +1,7 @@
 """What a batch of usage rows moves: the customers' charges, the providers' costs and the hourly sums."""
 
 import uuid
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -31,15 +31,14 @@ K = TypeVar("K", int, str)
 _Leg = tuple[TransferCode, int, int, int, uuid.UUID | None]  # code, debit account, credit account, nanos, lot
 
 _MS_PER_HOUR = 3_600_000
-_UUID7_MS_SHIFT = 80
 
 _ROLL_UP = """
 INSERT INTO billing_usagerollup AS rollup
     (org_id, key_id, hour, model, provider, requests, amount_nanos, cost_nanos, input_tokens, output_tokens)
-SELECT org_id, key_id, to_timestamp(hour_s), model, provider, requests, amount_nanos, cost_nanos, input_tokens, output_tokens
+SELECT org_id, key_id, to_timestamp(hour * 3600), model, provider, requests, amount_nanos, cost_nanos, input_tokens, output_tokens
 FROM unnest(
     %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]
-) AS batch (org_id, key_id, hour_s, model, provider, requests, amount_nanos, cost_nanos, input_tokens, output_tokens)
+) AS batch (org_id, key_id, hour, model, provider, requests, amount_nanos, cost_nanos, input_tokens, output_tokens)
 ON CONFLICT (org_id, key_id, hour, model, provider) DO UPDATE SET
     requests = rollup.requests + excluded.requests,
     amount_nanos = rollup.amount_nanos + excluded.amount_nanos,
@@ -120,12 +119,12 @@ def roll_up(rows: Iterable[UsageRow]) -> None:
     sums: defaultdict[tuple[int, int, int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     for row in rows:
         event = row.event
-        hour_s = (event.event_id.int >> _UUID7_MS_SHIFT) // _MS_PER_HOUR * 3600
-        total = sums[event.org_id, event.key_id, hour_s, event.model, event.provider]
+        hour = row.created_ms // _MS_PER_HOUR
+        total = sums[event.org_id, event.key_id, hour, event.model, event.provider]
         total[0] += row.part == 0
         total[1] += event.amount_nanos
         for provider, nanos in costs_by_provider(row):
-            owed = total if provider == event.provider else sums[event.org_id, event.key_id, hour_s, event.model, provider]
+            owed = total if provider == event.provider else sums[event.org_id, event.key_id, hour, event.model, provider]
             owed[2] += nanos
         for meter, count in row.meters_moved.items():
             if (column := _COLUMN_OF_METER.get(meter)) is not None:
@@ -160,14 +159,19 @@ def costs_by_provider(row: UsageRow) -> list[tuple[str, int]]:
     """Return to whom the row's cost is owed, nanos: tries that did not answer may have cost something too."""
     event, total_nanos = row.event, cost_nanos(row)
     elsewhere = [] if event.simulated else [(one.provider, one.cost_nanos) for one in event.attempts if one.cost_nanos]
+    if not elsewhere:
+        return [(event.provider, total_nanos)]
     return [(event.provider, total_nanos - sum(nanos for _, nanos in elsewhere)), *elsewhere]
 
 
 def _sum_up(amounts: Iterable[tuple[K, int]]) -> dict[K, _Movement]:
-    forth: Counter[K] = Counter()
-    back: Counter[K] = Counter()
+    forth: defaultdict[K, int] = defaultdict(int)
+    back: defaultdict[K, int] = defaultdict(int)
     for key, nanos in amounts:
-        (forth if nanos > 0 else back)[key] += abs(nanos)
+        if nanos > 0:
+            forth[key] += nanos
+        else:
+            back[key] -= nanos
     return {key: _Movement(forth[key], back[key]) for key in forth.keys() | back.keys()}
 
 

@@ -7,7 +7,7 @@ A call may die at any point: before the commit nothing happened, after it the sa
 import logging
 import random
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import psycopg
@@ -89,21 +89,24 @@ def settle_shard(*, shard: int, wait_s: float = 0.0) -> Settled:
     """
     total = Settled()
     org_ids: set[int] = set()
-    with hold_shard(shard, wait_s=wait_s), ThreadPoolExecutor(1) as ahead:
+    # Beside the transaction of a full batch the next one is read and the one before it is acknowledged, in this order of tasks.
+    with hold_shard(shard, wait_s=wait_s), ThreadPoolExecutor(1) as beside:
         restored.check(shard)
         batch = _read_batch(shard)
+        acknowledged: list[Future[int]] = []
         while batch.entries:
-            # While the books take a full batch, the next one is read: half of the time would be waiting for one store or the other.
             is_full = len(batch.entries) == BATCH_EVENTS
-            following = ahead.submit(_read_batch, shard, after=batch.entries[-1].stream_id) if is_full else None
-            settled = _settle_batch(shard, batch)
+            following = beside.submit(_read_batch, shard, after=batch.entries[-1].stream_id) if is_full else None
+            acks, settled = _book_batch(shard, batch)
+            acknowledged.append(beside.submit(live.acknowledge, shard=shard, acks=acks))
             total = total.plus(settled)
             org_ids.update([entry.org_id for entry in batch.entries])
             # Fewer taken back than were given: somebody else works on it. None to follow: what has arrived since then is for the next
             # call, or under steady traffic this one would never end, a transaction for every few events.
-            if settled.entries < len(batch.entries) or following is None:
+            if following is None or any(before.result() < BATCH_EVENTS for before in acknowledged[-2:-1]):
                 break
             batch = following.result()
+        total = total._replace(entries=sum(each.result() for each in acknowledged))
     if org_ids:
         _announce(org_ids)
     return total
@@ -122,7 +125,8 @@ def _read_batch(shard: int, *, after: str = "") -> _Batch:
     return batch
 
 
-def _settle_batch(shard: int, batch: _Batch) -> Settled:
+def _book_batch(shard: int, batch: _Batch) -> tuple[list[live.Ack], Settled]:
+    """Commit what can be booked of a batch and bury the rest. Return what the money store is to be told of it."""
     readable = batch.readable
     acks = [_bury(shard, entry, reason) for entry, reason in batch.unreadable]
     partitions.ensure({arrival.day for arrival in readable})
@@ -144,8 +148,7 @@ def _settle_batch(shard: int, batch: _Batch) -> Settled:
             continue
         acks += booked
         settled = settled.plus(settled_part)
-    acknowledged = live.acknowledge(shard=shard, acks=acks)
-    return settled._replace(entries=acknowledged, dead_lettered=dead)
+    return acks, settled._replace(dead_lettered=dead)
 
 
 def _book(shard: int, batch: Sequence[Arrival]) -> tuple[list[live.Ack], Settled]:
@@ -163,15 +166,10 @@ def _book(shard: int, batch: Sequence[Arrival]) -> tuple[list[live.Ack], Settled
             charges.assert_balanced(insertion.used_nanos, batch_id=batch_id)
     if rows:
         restored.remember(shard, restored.Mark(batch_id, written.created_at))
+    carried_nanos = insertion.carried_nanos
     acks = [
-        live.Ack(
-            stream_id=arrival.stream_id,
-            org_id=arrival.event.org_id,
-            key_id=arrival.event.key_id,
-            amount_nanos=arrival.event.amount_nanos,
-            refund_nanos=arrival.event.amount_nanos - insertion.carried_nanos[arrival.src],
-        )
-        for arrival in batch
+        live.Ack(stream_id, event.org_id, event.key_id, event.amount_nanos, event.amount_nanos - carried_nanos[src])
+        for stream_id, src, event, *_ in batch
     ]
     return acks, Settled(booked=len(rows), duplicates=duplicates, amount_nanos=amount_nanos)
 

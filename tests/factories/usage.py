@@ -3,13 +3,13 @@
 import datetime as dt
 import itertools
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import uuid_utils
 
 from accounts.models import ApiKey
-from billing.books import partitions, settlement
-from billing.books.arrivals import Arrival
+from billing.books import arrivals, partitions, settlement
 from billing.types import UsageEvent, event_day
 
 _numbers = itertools.count(1)
@@ -49,8 +49,17 @@ def make_event(api_key: ApiKey, **fields: Any) -> UsageEvent:
 def book(api_key: ApiKey, **fields: Any) -> UsageEvent:
     """Put a request into the books and return it."""
     event = make_event(api_key, **fields)
-    number = next(_numbers)
-    arrival = Arrival(f"{number}-0", f"1:{number}-0", event, event.event_id.int >> 80, event_day(event.event_id))
-    partitions.ensure([arrival.day])
-    settlement._book(event.shard, [arrival])
+    book_together([event])
     return event
+
+
+def book_together(events: Sequence[UsageEvent]) -> None:
+    """Put requests of one shard into the books in one batch."""
+    batch = [
+        arrivals.receive(
+            event, stream_id=f"{number}-0", src=f"1:{number}-0", created_ms=event.event_id.int >> 80, day=event_day(event.event_id)
+        )
+        for event, number in zip(events, _numbers, strict=False)
+    ]
+    partitions.ensure({arrival.day for arrival in batch})
+    settlement._book(events[0].shard, batch)

@@ -56,3 +56,23 @@ async def test_others_reach_the_page_by_the_name_of_the_group(owner: User, organ
 @pytest.mark.django_db(transaction=True)
 async def test_a_visitor_is_turned_away() -> None:
     assert (await _answer_to_connect(_socket_of(AnonymousUser())))["type"] == "websocket.close"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_organizations_without_an_open_page_are_not_told(
+    owner: User, organization: Organization, stranger: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    async def note(groups: list[str]) -> None:
+        told.extend(groups)
+
+    monkeypatch.setattr(live, "_send_to_all", note)
+    quiet = await Organization.objects.aget(memberships__user=stranger)
+    socket = _socket_of(owner)
+    await _answer_to_connect(socket)
+
+    await asyncio.to_thread(live.notify, [organization.pk, quiet.pk])
+
+    assert told == [f"org-{organization.pk}"]
+    await _disconnect(socket)

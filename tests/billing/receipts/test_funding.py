@@ -9,13 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import ApiKey
-from billing.books import archive, partitions, settlement, transfers
-from billing.books.arrivals import Arrival
+from billing.books import archive, transfers
 from billing.books.chart import AccountCode, TransferCode
 from billing.models import CreditLot, Transfer, UsageEvent
 from billing.receipts import funding
-from billing.types import event_day
 from tests.billing import plane
+from tests.factories import usage
 from tests.factories.usage import make_event
 
 pytestmark = pytest.mark.django_db
@@ -29,16 +28,13 @@ def grant(organization, nanos: int, key: str, *, expires_in: int | None = None, 
     transfers.grant(organization=organization, amount_nanos=nanos, reason=key, idempotency_key=key, by=None, promo=promo, **extra)
 
 
-def book_together(api_key: ApiKey, *amounts: int, first: int = 1) -> list[UsageEvent]:
+def book_together(api_key: ApiKey, *amounts: int) -> list[UsageEvent]:
     """Book requests of so many nanos in one batch. Return their rows in the order of their ids."""
-    return _book([make_event(api_key, amount_picos=nanos * 1000) for nanos in amounts], first=first)
+    return _book([make_event(api_key, amount_picos=nanos * 1000) for nanos in amounts])
 
 
-def _book(events: list, *, first: int = 1) -> list[UsageEvent]:
-    numbered = enumerate(events, start=first)
-    arrivals = [Arrival(f"{n}-0", f"1:{n}-0", one, one.event_id.int >> 80, event_day(one.event_id)) for n, one in numbered]
-    partitions.ensure({arrival.day for arrival in arrivals})
-    settlement._book(events[0].shard, arrivals)
+def _book(events: list) -> list[UsageEvent]:
+    usage.book_together(events)
     return list(UsageEvent.objects.filter(event_id__in=[one.event_id for one in events]).order_by("event_id"))
 
 
@@ -67,7 +63,7 @@ def test_the_next_batch_begins_where_the_last_one_ended(organization, make_key):
     api_key = make_key()[0]
 
     assert [shares(row) for row in book_together(api_key, 7)] == [[("promo_credit", "gift", 7)]]
-    assert [shares(row) for row in book_together(api_key, 7, 7, first=50)] == [
+    assert [shares(row) for row in book_together(api_key, 7, 7)] == [
         [("promo_credit", "gift", 3), ("credit", "", 4)],
         [("credit", "", 7)],
     ]
@@ -80,9 +76,7 @@ def test_neighbours_of_other_organizations_in_the_batch_change_nothing(organizat
     grant(organization, 10, "gift")
     mine, theirs = make_key()[0], make_key(organization=other, by=stranger)[0]
     events = [make_event(theirs, amount_picos=9_000), make_event(mine, amount_picos=12_000)]
-    arrivals = [Arrival(f"{n}-0", f"1:{n}-0", one, one.event_id.int >> 80, event_day(one.event_id)) for n, one in enumerate(events)]
-    partitions.ensure({arrival.day for arrival in arrivals})
-    settlement._book(organization.shard, arrivals)
+    usage.book_together(events)
 
     rows = {row.org_id: shares(row) for row in UsageEvent.objects.all()}
 
@@ -99,7 +93,7 @@ def test_the_shares_of_a_batch_are_its_transfers(organization, make_key, grants,
     for number, (nanos, days) in enumerate(grants):
         grant(organization, nanos, f"{already}-{number}", expires_in=days)
 
-    rows = book_together(make_key()[0], *amounts, first=1000 + already * 10)
+    rows = book_together(make_key()[0], *amounts)
 
     paid: Counter[tuple[str, object]] = Counter()
     for row in rows:
