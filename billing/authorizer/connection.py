@@ -9,28 +9,26 @@ import asyncio
 import contextlib
 import logging
 import random
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import hiredis
 
+from billing.authorizer.address import StoreAddress
 from billing.authorizer.scripts import DATA_PLANE, Script
 
 logger = logging.getLogger(__name__)
 
 Arg = str | bytes | int
-_SCHEMES = {"redis", "rediss", "unix"}
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
 _GRACE_S = 0.01
 # A server that answers, but slowly, gets this many time-outs for a call: dropping it would only add the work of coming back.
 _SLOW_FACTOR = 4
-# Above this many waiting calls the store is not keeping up; more would only grow memory.
+# Above this many waiting requests the store is not keeping up; more would only grow memory.
 _PENDING_MAX = 200_000
-# With no more calls than this under way a caller that waits is not made to wait for the end of the turn: there is little to gather.
+# With no more requests than this under way a caller that waits is not made to wait for the end of the turn: there is little to gather.
 _FEW_CALLS = 2
 # Errors that speak of the server's state and not of the call.
 _UNAVAILABLE = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "TRYAGAIN", "UNKILLABLE")
@@ -46,10 +44,6 @@ class MoneyStoreDown(Exception):
 
 class MoneyStoreError(Exception):
     """The server refused a command; the text is its error reply."""
-
-
-class BadStoreUrl(ValueError):
-    """The URL is not redis://, rediss:// or unix://."""
 
 
 class _Listener:
@@ -79,7 +73,7 @@ _Pending = TypeVar("_Pending", "asyncio.Future[Any]", _Listener, "asyncio.Future
 class _Call:
     """A command whose reply is awaited."""
 
-    __slots__ = ("args", "future", "keys", "script", "sent_s")
+    __slots__ = ("args", "future", "keys", "requests", "script", "sent_s")
 
     def __init__(
         self,
@@ -88,12 +82,15 @@ class _Call:
         script: Script | None = None,
         keys: Sequence[str] = (),
         args: Sequence[Arg] = (),
+        *,
+        requests: int = 1,
     ) -> None:
         self.future = future
         self.sent_s = sent_s
         self.script = script
         self.keys = keys
         self.args = args
+        self.requests = requests
 
 
 class _Link(asyncio.Protocol):
@@ -128,11 +125,15 @@ class MoneyConnection:
         self.run_id = ""
         self.connected = False
         self.timeout_s = timeout_s
-        self._where = _Where.parse(url)
+        self._where = StoreAddress.parse(url)
         self._link: _Link | None = None
         self._reader = hiredis.Reader()
         self._pending: deque[_Call] = deque()
+        self._under_way = 0  # requests in the pending calls; one call may carry many
+        self._gathered = 0  # requests that wait for the flush of this turn, with those who asked to be called before it
+        self._gatherers: list[Callable[[], None]] = []
         self._out: list[bytes] = []
+        self._is_flush_due = False
         self._task: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._first_try = asyncio.Event()
@@ -144,6 +145,10 @@ class MoneyConnection:
     def on_new_run(self, listener: Callable[[str], None]) -> None:
         """Call ``listener(run_id)`` at each connection to a server process that was not the last one, before any other call."""
         self._run_listeners.append(listener)
+
+    def before_flush(self, gatherer: Callable[[], None]) -> None:
+        """Call ``gatherer()`` before each write: it may send as one call what ``gather`` announced."""
+        self._gatherers.append(gatherer)
 
     async def start(self) -> None:
         """Connect and stay connected. Returns after the first attempt, whether or not it succeeded: look at ``connected``."""
@@ -167,7 +172,7 @@ class MoneyConnection:
         """Queue one command. The reply is as hiredis parses it: bytes, int, list or None."""
         loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if not self.connected or len(self._pending) >= _PENDING_MAX:
+        if not self.connected or self._under_way >= _PENDING_MAX:
             return _fail_quietly(future, MoneyStoreDown())
         self._send(_Call(future, loop.time()), self._pack(args))
         return future
@@ -176,34 +181,66 @@ class MoneyConnection:
         """Queue EVALSHA. If the server does not know the script (SCRIPT FLUSH), it is loaded and run once more."""
         loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        if not self.connected or len(self._pending) >= _PENDING_MAX:
+        if not self.connected or self._under_way >= _PENDING_MAX:
             return _fail_quietly(future, MoneyStoreDown())
         self._send(_Call(future, loop.time(), script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
-        if len(self._pending) <= _FEW_CALLS:
+        if self._under_way + self._gathered <= _FEW_CALLS:
             self._flush()
         return future
 
-    def post_script(self, script: Script, keys: Sequence[str], args: Sequence[Arg], tell: Callable[[Any, Exception | None], None]) -> None:
-        """As ``run_script``, for a caller that waits for nothing: ``tell(reply, None)`` or ``tell(None, error)`` is called once."""
+    def post_script(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Arg],
+        tell: Callable[[Any, Exception | None], None],
+        *,
+        requests: int = 1,
+    ) -> None:
+        """As ``run_script``, for a caller that waits for nothing: ``tell(reply, None)`` or ``tell(None, error)`` is called once.
+
+        ``requests`` is for how many requests the call speaks.
+        """
         listener = _Listener(tell)
-        if not self.connected or len(self._pending) >= _PENDING_MAX:
+        if not self.connected or self._under_way >= _PENDING_MAX:
             listener.set_exception(MoneyStoreDown())
             return
         now_s = self._loop.time()  # type: ignore[union-attr]  # connected, so started
-        self._send(_Call(listener, now_s, script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
+        call = _Call(listener, now_s, script, keys, args, requests=requests)
+        self._send(call, self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
+
+    def gather(self, *, is_awaited: bool) -> None:
+        """Announce a request that a gatherer keeps until the flush, which comes in this turn; at once if somebody awaits it alone."""
+        self._gathered += 1
+        if not self._is_flush_due:
+            self._flush_soon()
+        if is_awaited and self._under_way + self._gathered <= _FEW_CALLS:
+            self._flush()
 
     # --- sending and receiving ---
 
     def _send(self, call: _Call, packed: bytes) -> None:
         self._pending.append(call)
-        out = self._out
-        if not out:
-            self._loop.call_soon(self._flush)  # type: ignore[union-attr]  # connected, so started
-        out.append(packed)
+        self._under_way += call.requests
+        if not self._is_flush_due:
+            self._flush_soon()
+        self._out.append(packed)
         if self._watchdog is None:
-            self._watchdog = self._loop.call_later(self.timeout_s, self._watch)  # type: ignore[union-attr]
+            self._watchdog = self._loop.call_later(self.timeout_s, self._watch)  # type: ignore[union-attr]  # connected, so started
+
+    def _flush_soon(self) -> None:
+        self._is_flush_due = True
+        (self._loop or asyncio.get_running_loop()).call_soon(self._flush_in_turn)
+
+    def _flush_in_turn(self) -> None:
+        self._is_flush_due = False
+        self._flush()
 
     def _flush(self) -> None:
+        if self._gathered:
+            self._gathered = 0
+            for gatherer in self._gatherers:
+                gatherer()
         if self._out and self._link is not None and self._link.transport is not None:
             self._link.transport.write(b"".join(self._out))
         self._out.clear()
@@ -217,6 +254,7 @@ class MoneyConnection:
         try:
             while (reply := reader.gets()) is not False:
                 call = pending.popleft()
+                self._under_way -= call.requests
                 if isinstance(reply, hiredis.ReplyError):
                     self._refuse(call, str(reply))
                 elif not call.future.done():
@@ -269,7 +307,7 @@ class MoneyConnection:
         if self._watchdog is not None:
             self._watchdog.cancel()
             self._watchdog = None
-        pending, self._pending = self._pending, deque()
+        pending, self._pending, self._under_way = self._pending, deque(), 0
         for call in pending:
             if not call.future.done():
                 _fail_quietly(call.future, MoneyStoreDown(reason))
@@ -319,58 +357,6 @@ class MoneyConnection:
                 listener(run_id)
         logger.info("money_store_connected where=%s run_id=%s", self._where, run_id)
         return link
-
-
-class _Where:
-    """The address and the credentials in a store URL, as redis-py writes them."""
-
-    def __init__(self, *, host: str, port: int, path: str, tls: ssl.SSLContext | None, user: str, password: str, db: int) -> None:
-        self.host, self.port, self.path, self.tls = host, port, path, tls
-        self.user, self.password, self.db = user, password, db
-
-    def __str__(self) -> str:
-        return f"{self.path or f'{self.host}:{self.port}'}/{self.db}"
-
-    @classmethod
-    def parse(cls, url: str) -> "_Where":
-        parts = urlsplit(url)
-        if parts.scheme not in _SCHEMES:
-            msg = f"the money store's URL must start with redis://, rediss:// or unix://, not {parts.scheme}://"
-            raise BadStoreUrl(msg)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        unix = parts.scheme == "unix"
-        db = query.get("db", "0" if unix else parts.path.strip("/") or "0")
-        tls = None
-        if parts.scheme == "rediss":
-            tls = ssl.create_default_context(cafile=query.get("ssl_ca_certs"))
-            if query.get("ssl_cert_reqs") == "none":
-                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-        return cls(
-            host=parts.hostname or "127.0.0.1",
-            port=parts.port or 6379,
-            path=unquote(parts.path) if unix else "",
-            tls=tls,
-            user=unquote(parts.username or ""),
-            password=unquote(parts.password or "") or query.get("password", ""),
-            db=int(db),
-        )
-
-    async def open(self, factory: Callable[[], _Link]) -> _Link:
-        loop = asyncio.get_running_loop()
-        if self.path:
-            _, link = await loop.create_unix_connection(factory, self.path)
-        else:
-            _, link = await loop.create_connection(factory, self.host, self.port, ssl=self.tls)
-        return link
-
-    def hello(self) -> list[tuple[str, ...]]:
-        """Return the commands that open the session."""
-        commands: list[tuple[str, ...]] = []
-        if self.password:
-            commands.append(("AUTH", self.user, self.password) if self.user else ("AUTH", self.password))
-        if self.db:
-            commands.append(("SELECT", str(self.db)))
-        return commands
 
 
 def _run_id(info: bytes) -> str:

@@ -4,17 +4,17 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from accounts.types import Caller, KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyConnection, MoneyStoreDown, MoneyStoreError
+from billing.authorizer.gathering import Settlements
 from billing.authorizer.janitor import Janitor
-from billing.authorizer.keys import close_keys, hold_keys, shard_keys
+from billing.authorizer.keys import hold_keys, shard_keys
 from billing.authorizer.loader import ScopeLoader
-from billing.authorizer.scripts import EXTEND, HEARTBEAT, RELEASE, RESERVE, SETTLE
+from billing.authorizer.scripts import EXTEND, HEARTBEAT, RELEASE, RESERVE
 from billing.authorizer.spool import Spool, SpoolRecord
 from billing.authorizer.standing import Standing, read_standing
 from billing.types import UsageEvent
@@ -94,7 +94,10 @@ class Holds:
         self._in_flight: dict[str, Hold] = {}
         self._epochs: dict[int, int] = {}
         self._wake = asyncio.Event()
-        self._janitor = Janitor(spool=spool, loader=loader, resend=self._resend, epochs=self._epochs, ask_epochs=self._ask_epochs)
+        self._settlements = Settlements(connection, self._note_settled)
+        self._janitor = Janitor(
+            spool=spool, loader=loader, resend=self._settlements.settle, epochs=self._epochs, ask_epochs=self._ask_epochs
+        )
         self._tasks: list[asyncio.Task[None]] = []
         connection.on_new_run(lambda _run_id: self._wake.set())
 
@@ -180,7 +183,7 @@ class Holds:
         hold.is_settled = True
         self._in_flight.pop(hold.event, None)
         record = self._spool.append(event, name=hold.event)
-        self._resend(record, late=False)
+        self._settlements.settle(record, late=False)
 
     async def standing(self, caller: Caller) -> Standing:
         """Return what the caller could spend now, taking nothing. Raises: MoneyStoreDown, InvalidKey."""
@@ -221,25 +224,6 @@ class Holds:
                 raise _refusal(status, reply)
         msg = "the live balances are being rebuilt"
         raise MoneyStoreDown(msg)
-
-    def _resend(self, record: SpoolRecord, *, late: bool) -> None:
-        """Queue the settlement of a spooled event. ``late`` also charges when the store knows no such hold."""
-        self._connection.post_script(
-            SETTLE,
-            close_keys(record.shard, record.org_id, (record.key_id,)),
-            (
-                self._connection.run_id,
-                record.org_id,
-                record.event,
-                record.amount_nanos,
-                record.key_id,
-                record.json,
-                record.hold_nanos,
-                record.hold_nanos - record.amount_nanos,
-                1 if late else 0,
-            ),
-            partial(self._note_settled, record),
-        )
 
     def _note_settled(self, record: SpoolRecord, reply: Any, error: Exception | None) -> None:
         if error is not None:

@@ -136,7 +136,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "an event that is booked is charged again": _charge_duplicates,
     "a credit has no number that makes it once": _publish_unnumbered,
     "a late figure is booked whole on top of the reaper's": _book_late_figures_whole,
-    "a settlement does not release its hold": _rewrite("SETTLE", "if held ~= '0' then add(KEYS[2], 'held', neg(held)) end", ""),
+    "a settlement does not release its hold": _rewrite("SETTLE", "if held ~= '0' then add(keys[2], 'held', neg(held)) end", ""),
     "a hold is granted without looking at the balance": _rewrite(
         "RESERVE", "if add(KEYS[2], 'avail', neg(amount)) < 0 and not force then", "add(KEYS[2], 'avail', neg(amount))\nif false then"
     ),
@@ -148,7 +148,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "a rebuild does not book the stream first": _rebuild_without_draining,
     "a repeated grant is granted again": _grant_twice,
     "the reaper charges the hold and not what was spent": _rewrite(
-        "REAP", "local org, event, amount = ARGV[2], ARGV[3], ARGV[4]", "local org, event, amount = ARGV[2], ARGV[3], ARGV[7]"
+        "REAP", "local org, event, amount = args[2], args[3], args[4]", "local org, event, amount = args[2], args[3], args[7]"
     ),
     "an acknowledged charge stays on its way": _rewrite("ACKNOWLEDGE_PLAIN", "neg(sum)", "'0'"),
 }

@@ -1,6 +1,6 @@
 -- Close a hold whose gateway went silent, at the cost of its last heartbeat. The event was written from `seen`, the hold as it was
 -- read a moment ago: if it changed since, or a heartbeat renewed it, or the gateway settled it, nothing happens.
--- KEYS and ARGV as in close.lua, then ARGV: seen
+-- KEYS and ARGV as keys and args of close.lua, then ARGV: seen
 -- Replies: {OK | GONE | RENEWED | CHANGED | NO_ORG | NO_KEY, epoch}, {EPOCH}
 local epoch = open_epoch(KEYS[1], ARGV[1])
 if not epoch then return {'EPOCH'} end
@@ -13,4 +13,4 @@ if not deadline or not hold then
 end
 if tonumber(deadline) > server_ms() then return {'RENEWED', epoch} end
 if hold ~= ARGV[9] then return {'CHANGED', epoch} end
-return {close(epoch, hold) or 'OK', epoch}
+return {close(epoch, hold, KEYS, ARGV) or 'OK', epoch}

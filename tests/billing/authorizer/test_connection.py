@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from billing.authorizer.connection import BadStoreUrl, MoneyConnection, MoneyStoreDown, MoneyStoreError
+from billing.authorizer.address import BadStoreUrl
+from billing.authorizer.connection import MoneyConnection, MoneyStoreDown, MoneyStoreError
 from billing.authorizer.scripts import EVERY, RELEASE
 from gateway.local.valkey import MONEY, Valkey
 from tests.billing.authorizer.conftest import Server

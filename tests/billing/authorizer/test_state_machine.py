@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from billing import live
 from billing.live.store import store
 from tests.billing.authorizer.books import Books
+from tests.billing.authorizer.gathered import Charge, settle_together
 from tests.billing.authorizer.shard import KEY, ORG, SHARD, Shard, new_id, scope
 from tests.faults.scale import times
 
@@ -132,6 +133,19 @@ class Histories(RuleBasedStateMachine):
         if is_doubled:
             assert self.send(request, late=False) == "GONE"
             assert self.send(request, late=True) == "LATE"
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), share=st.integers(0, 120), is_doubled=st.booleans())
+    def settle_in_one_turn(self, data: st.DataObject, share: int, *, is_doubled: bool) -> None:
+        chosen = data.draw(st.lists(st.sampled_from(sorted(self.running)), unique=True, min_size=1))
+        requests = [self.running.pop(event_id) for event_id in chosen]
+        for request in requests:
+            request.charge = request.held * share // 100
+            self.settled[request.event_id] = request
+        charges = [Charge(r.event_id, r.charge or 0, r.held, r.org, r.key) for r in requests]
+        assert settle_together(charges) == ["OK"] * len(charges)
+        if is_doubled:
+            assert settle_together(charges) == ["GONE"] * len(charges)
 
     def send(self, request: Request, *, late: bool) -> str:
         return self.shard.settle(request.event_id, request.charge, held=request.held, org=request.org, keys=(request.key,), late=late)
