@@ -1,7 +1,8 @@
 """``make faults``: run the tests of every fault, many times over, part by part, and write docs/reliability.md from what they said.
 
 What was done is kept in ``.faults/``: a run that was broken off, or in which tests failed, is taken up where it stopped.
-``python -m tests.faults F07 F41`` runs those faults alone, ``--fresh`` forgets what was done.
+``python -m tests.faults F07 F41`` runs those faults alone, ``--fresh`` forgets what was done, ``--at-once 3`` runs three parts beside each
+other: much of their time is waiting, and a busy machine is one more thing to be survived.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from bench.machine import commit
@@ -30,6 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("faults", nargs="*", help="names such as F07; all by default")
     parser.add_argument("--fresh", action="store_true", help="forget what was done before")
+    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="parts to run beside each other (default: 1)")
     options = parser.parse_args()
     cases = [case for case in CASES if not options.faults or case.name in options.faults]
     attempts: Attempts = {} if options.fresh else _read_state()
@@ -42,20 +45,28 @@ def main() -> int:
     done = sum(len(case.tests) for case in cases) - len(due)
     _say(f"{len(due)} tests in {len(files)} parts are to be run" + (f", {done} are done" if done else ""))
     began_s = time.monotonic()
-    for number, (path, tests) in enumerate(files.items(), 1):
-        outcomes = _run_file(tests)
-        for test in tests:
-            # What pytest did not even report (it died, or the file cannot be read) counts as failed.
-            attempts.setdefault(test, []).append(outcomes.get(test, Outcome(1, 1, 1)))
-        _write_state(attempts)
-        PAGE.write_text(write_page(attempts, at=dt.datetime.now(dt.UTC), commit=commit()))
-        failed = sum(bool(attempts[test][-1].failed) for test in tests)
-        word = f"{failed} FAILED" if failed else "held"
-        _say(f"{number}/{len(files)} {path}: {len(tests)} tests {word}, {(time.monotonic() - began_s) / 60:.1f} min so far")
+    with ThreadPoolExecutor(max(1, options.at_once)) as pool:
+        running = {pool.submit(_run_file, tests): path for path, tests in files.items()}
+        for number, ended in enumerate(as_completed(running), 1):
+            path = running[ended]
+            failed = _note(attempts, files[path], ended.result())
+            word = f"{failed} FAILED" if failed else "held"
+            minutes = (time.monotonic() - began_s) / 60
+            _say(f"{number}/{len(files)} {path}: {len(files[path])} tests {word}, {minutes:.1f} min so far")
     if not files:
         PAGE.write_text(write_page(attempts, at=dt.datetime.now(dt.UTC), commit=commit()))
     _say(f"{PAGE.relative_to(ROOT)} is written")
     return _tell(cases, attempts)
+
+
+def _note(attempts: Attempts, tests: list[str], outcomes: dict[str, Outcome]) -> int:
+    """Keep what a part did, write the page anew, and return how many of its tests failed."""
+    for test in tests:
+        # What pytest did not even report (it died, or the file cannot be read) counts as failed.
+        attempts.setdefault(test, []).append(outcomes.get(test, Outcome(1, 1, 1)))
+    _write_state(attempts)
+    PAGE.write_text(write_page(attempts, at=dt.datetime.now(dt.UTC), commit=commit()))
+    return sum(bool(attempts[test][-1].failed) for test in tests)
 
 
 def _run_file(tests: list[str]) -> dict[str, Outcome]:
