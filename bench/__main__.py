@@ -1,5 +1,6 @@
 """``python -m bench``: measure and write docs/benchmarks.md; ``clients`` compares HTTP clients; ``profile`` shows where the time
-goes; ``translation`` measures only what translating between formats costs, ``money`` settlement and admission alone.
+goes; ``translation`` measures only what translating between formats costs, ``money`` settlement and admission alone, ``webhooks`` how
+soon Stripe is answered.
 """
 
 import argparse
@@ -13,12 +14,12 @@ from gateway.local.engines import EngineError
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    kinds = ("run", "clients", "profile", "translation", "money")
+    kinds = ("run", "clients", "profile", "translation", "money", "webhooks")
     parser.add_argument("what", nargs="?", choices=kinds, default="run", help="what to do (default: run)")
     parser.add_argument("--quick", action="store_true", help="shorter phases, about 40 s; rough figures, not written to docs/")
     parser.add_argument("--unpinned", action="store_true", help="let all processes share all cores")
     parser.add_argument("--seconds", type=float, default=10.0, help="profile: for how long (default: 10)")
-    parser.add_argument("--rounds", type=int, default=7, help="money: how often each is measured (default: 7)")
+    parser.add_argument("--rounds", type=int, default=7, help="money, webhooks: how often each is measured (default: 7)")
     parser.add_argument("--streams", action="store_true", help="profile: streams instead of whole answers")
     parser.add_argument("--python", default=sys.executable, help="clients: the interpreter that has the clients to compare")
     parser.add_argument(
@@ -46,6 +47,10 @@ def main() -> int:
             from bench.money import measure  # noqa: PLC0415
 
             return 0 if measure(rounds=options.rounds, writes=options.write, console=Console(width=160)) else 1
+        elif options.what == "webhooks":
+            from bench import webhooks  # noqa: PLC0415
+
+            return 0 if webhooks.measure(rounds=options.rounds, writes=options.write, console=Console(width=160)) else 1
         else:
             return _run(options, console)
     except (BenchFailed, EngineError) as error:

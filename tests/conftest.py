@@ -20,6 +20,7 @@ from pytest_django import DjangoDbBlocker
 
 from accounts import api_keys
 from accounts.models import ApiKey, Organization, User
+from billing.purchases import tasks
 from gateway.local.engines import Engines
 from tests.factories.people import MembershipFactory, OrganizationFactory, UserFactory
 
@@ -105,6 +106,7 @@ def _empty_stores(request: pytest.FixtureRequest) -> None:
     """Give every test with a database empty stores, except those that watch a running stack."""
     uses_database = {"db", "transactional_db"} & set(request.fixturenames) or request.node.get_closest_marker("django_db")
     if uses_database and not any(request.node.get_closest_marker(name) for name in ("browser", "faults")):
+        tasks._beside().submit(int).result()  # a wake-up of the test before comes no later than this
         for store in request.getfixturevalue("_stores"):
             store.flushdb()
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from accounts.types import InvalidKey
 from billing.authorizer.connection import MoneyStoreDown, MoneyStoreError
-from billing.authorizer.loader import MovedAway, ScopeLoader
+from billing.authorizer.loader import Batch, Compared, MovedAway, ScopeLoader
 from billing.authorizer.spool import Segment, Spool, SpoolRecord
 
 logger = logging.getLogger(__name__)
@@ -121,9 +121,9 @@ class Janitor:
             if record.gone_s is None:
                 self._repeat_one(record, late=False)
         gone = [record for record in due if record.gone_s is not None]
-        unbooked = await self._unbooked(gone)
+        compared = await self._compare(gone)
         for record in gone:
-            if record.event not in unbooked:
+            if record.event not in compared.missing:
                 self._spool.forget(record.event)
             elif record.gone_s is not None and now_s - record.gone_s >= self._late_after_s:
                 self._repeat_one(record, late=True)
@@ -154,10 +154,10 @@ class Janitor:
         They may have been restored to an earlier moment meanwhile: then a segment is what they are made whole from.
         """
         for segment in self._spool.expired(_DELETE_AFTER_S)[:1]:
-            if await self._unbooked(await self._spool.read(segment)):
-                segment.is_booked = False
-            else:
+            if await self._is_witnessed(segment):
                 self._spool.delete(segment)
+            else:
+                segment.is_booked, segment.witness = False, None
 
     async def _review(self) -> None:
         """Ask the books about whole segments, a few at a time, those not looked at for longest first."""
@@ -170,13 +170,16 @@ class Janitor:
             await self._review_one(segment)
 
     async def _review_one(self, segment: Segment) -> None:
+        if await self._is_witnessed(segment):
+            segment.is_booked = True
+            return
         records = await self._spool.read(segment)
-        missing = await self._unbooked(records)
+        missing, batches = await self._compare(records)
         unbooked = [record for record in records if record.event in missing]
         for event in self._spool.unsettled.keys() & {record.event for record in records} - missing:
             self._spool.forget(event)
         if not unbooked:
-            segment.is_booked = True
+            segment.is_booked, segment.witness = True, tuple(batches.values())
             return
         await self._ask_epochs({record.shard for record in unbooked})
         confirmed = dict(segment.epochs)
@@ -193,8 +196,20 @@ class Janitor:
                 self._spool.claim(record, is_gone=True)
         self._wake.set()
 
-    async def _unbooked(self, records: Sequence[SpoolRecord]) -> set[str]:
-        unbooked: set[str] = set()
+    async def _is_witnessed(self, segment: Segment) -> bool:
+        """Tell whether the books still have what they had when every event of the segment was found in them.
+
+        Each event is compared once. Batches of a shard are booked in order, so those that came last stand for all: books that were
+        restored to an earlier moment lack one of them if they lack anything.
+        """
+        return segment.witness is not None and await self._loader.has_batches(segment.witness)
+
+    async def _compare(self, records: Sequence[SpoolRecord]) -> Compared:
+        missing: set[str] = set()
+        batches: dict[int, Batch] = {}
         for start in range(0, len(records), _BOOKED_CHUNK):
-            unbooked |= await self._loader.unbooked([(r.org_id, r.event) for r in records[start : start + _BOOKED_CHUNK]])
-        return unbooked
+            some = await self._loader.compare([(r.org_id, r.event) for r in records[start : start + _BOOKED_CHUNK]])
+            missing |= some.missing
+            for shard, batch in some.batches.items():
+                batches[shard] = max(batch, batches.get(shard, batch))
+        return Compared(missing, batches)

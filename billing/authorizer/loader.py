@@ -5,9 +5,9 @@ Nothing is in the stream for a balance or key that the present epoch has never k
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import lru_cache
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -42,18 +42,41 @@ select spent.*, key.*, (select shard from accounts_organization where id = %(org
     from accounts_apikey where id = %(key_id)s and organization_id = %(org_id)s
 ) as key on true
 """
-# An event that only the reaper has booked still waits for its true amount (part 1).
-_UNBOOKED = """
+# An event that only the reaper has booked still waits for its true amount (part 1). Beside what is missing: of each shard's batches that
+# have booked the others, the latest.
+_COMPARE = """
 with want as (
   select * from unnest(%(org_ids)s::bigint[], %(event_ids)s::uuid[], %(days)s::date[]) as want (org_id, event_id, day)
+), found as materialized (
+  select event_id, batch_id from want join billing_usageevent e using (org_id, event_id, day) where e.part = 1 or e.status <> 'expired'
 )
-select replace(event_id::text, '-', '') from (
-  select event_id from want
-  except
-  select event_id from want join billing_usageevent e using (org_id, event_id, day) where e.part = 1 or e.status <> 'expired'
-) as missing
+select replace(event_id::text, '-', ''), null::smallint, null::bigint, null::timestamptz
+from (select event_id from want except select event_id from found) as missing
+union all
+select * from (
+  select distinct on (shard) null, shard, id, created_at from billing_usagebatch
+  where id in (select distinct batch_id from found) order by shard, id desc
+) as latest
+"""
+_HAS_BATCHES = """
+select count(*) from unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) as want (id, created_at)
+join billing_usagebatch using (id, created_at)
 """
 _DAY_MS = 86_400_000
+
+
+class Batch(NamedTuple):
+    """A batch of a shard, by its number and the time it was written at: restored books may give the number to another."""
+
+    id: int
+    created_at: dt.datetime
+
+
+class Compared(NamedTuple):
+    """What the books say of events. ``missing`` they do not have for good; ``batches`` are the latest, by shard, that booked the others."""
+
+    missing: set[str]
+    batches: dict[int, Batch]
 
 
 class BooksDown(MoneyStoreDown):
@@ -93,8 +116,8 @@ class ScopeLoader:
         """
         await self._share(("key", key_id), lambda: self._load_key(shard, org_id, key_id, epoch))
 
-    async def unbooked(self, events: Sequence[tuple[int, str]]) -> set[str]:
-        """Return those of the (org_id, event id in 32 hex digits) that the books do not have for good. Raises: BooksDown.
+    async def compare(self, events: Sequence[tuple[int, str]]) -> Compared:
+        """Ask the books about events, each (org_id, event id in 32 hex digits). Raises: BooksDown.
 
         The arrays go as text and only what is missing comes back: every event of the process passes here once, between requests, and
         turning lists of ids and days into parameters one by one took longer than all the rest.
@@ -104,8 +127,18 @@ class ScopeLoader:
             "event_ids": [event for _, event in events],
             "days": [_day_text(int(event[:12], 16) // _DAY_MS) for _, event in events],
         }
-        rows = await self._read(_UNBOOKED, {name: f"{{{','.join(values)}}}" for name, values in arrays.items()})
-        return {row[0] for row in rows}
+        rows = await self._read(_COMPARE, {name: f"{{{','.join(values)}}}" for name, values in arrays.items()})
+        missing = {event for event, *_ in rows if event is not None}
+        return Compared(missing, {shard: Batch(batch_id, at) for event, shard, batch_id, at in rows if event is None})
+
+    async def has_batches(self, batches: Collection[Batch]) -> bool:
+        """Tell whether the books have all these batches still: one of a shard stands for all that were booked there before it.
+
+        Books that were restored to an earlier moment lack them. Raises: BooksDown.
+        """
+        ids, times = [one.id for one in batches], [one.created_at for one in batches]
+        [(count,)] = await self._read(_HAS_BATCHES, {"ids": ids, "times": times})
+        return bool(count == len(batches))
 
     async def _load_balance(self, shard: int, org_id: int, epoch: int) -> None:
         keys = shard_keys(shard)

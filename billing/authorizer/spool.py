@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from billing.authorizer.connection import MoneyStoreDown
+from billing.authorizer.loader import Batch
 from billing.types import UsageEvent
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,9 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """One file of spooled events. ``epochs`` has the oldest epoch in which the store took events of a shard from here."""
+    """One file of spooled events. ``epochs`` has the oldest epoch in which the store took events of a shard from here, ``witness`` the
+    latest batches that booked them, which the books must still have; None until all are booked.
+    """
 
     path: Path
     capacity: int
@@ -68,6 +71,7 @@ class Segment:
     opened_s: float = field(default_factory=time.monotonic)
     reviewed_s: float = 0.0
     epochs: dict[int, int] = field(default_factory=dict)
+    witness: tuple[Batch, ...] | None = None
 
 
 class SpoolRecord(msgspec.Struct, eq=False):
@@ -200,7 +204,7 @@ class Spool:
             self.delete(segment)
 
     def doubt_booked(self, *, due_within_s: float) -> None:
-        """Have every closed segment compared with the books again: now, and in turn. A review is due ``due_within_s`` after the last."""
+        """Have every closed segment reviewed again: now, and in turn. A review is due ``due_within_s`` after the last."""
         for segment in self.closed:
             segment.is_booked, segment.reviewed_s = False, segment.reviewed_s - due_within_s
 

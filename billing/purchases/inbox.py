@@ -84,7 +84,7 @@ def _wake(event_pks: list[int]) -> None:
     from billing.purchases import tasks  # noqa: PLC0415 -- tasks import this module
 
     for pk in event_pks:
-        tasks.wake(tasks.process_event, pk)
+        tasks.wake_soon(tasks.process_event, pk)
 
 
 def _claim(event_pk: int) -> StripeEvent | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import msgspec
 from django.conf import settings
 
-from billing.purchases import stripe_objects
+from billing.purchases import signatures, stripe_objects
 from billing.purchases.shapes import BalanceEntry, CheckoutSession, DisputeState, EventNews, Payment, RefundState
 
 if TYPE_CHECKING:
@@ -300,15 +300,7 @@ def read_dispute(dispute: str) -> DisputeState:
 
 def read_event(body: bytes, signature: str) -> EventNews:
     """Return a webhook's event after checking who sent it. Raises: BadSignature."""
-    import stripe  # noqa: PLC0415 -- see above
-
-    for secret in settings.STRIPE_WEBHOOK_SECRETS:
-        try:
-            stripe.WebhookSignature.verify_header(body, signature, secret, tolerance=stripe.Webhook.DEFAULT_TOLERANCE)
-            break
-        except (stripe.SignatureVerificationError, UnicodeDecodeError):
-            continue
-    else:
+    if not signatures.is_signed(body, signature, secrets=settings.STRIPE_WEBHOOK_SECRETS):
         raise BadSignature("no secret of ours signed this body within the last five minutes")
     return event_from(body)
 

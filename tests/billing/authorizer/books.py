@@ -1,14 +1,15 @@
 """A model of the books, small enough to be obviously right: what was granted, what was booked, by event id."""
 
+import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from billing import live
 from billing.authorizer.connection import MoneyConnection
 from billing.authorizer.keys import shard_keys
-from billing.authorizer.loader import BooksDown
+from billing.authorizer.loader import Batch, BooksDown, Compared
 from billing.authorizer.periods import periods_at
 from billing.authorizer.scripts import PUT_BALANCE, PUT_KEY_SCOPE
 from billing.types import UsageEvent
@@ -85,12 +86,22 @@ class ModelLoader:
         args = (self._connection.run_id, epoch, "absent", f"k:{key_id}", 1, "", "", 0, "", spent, now.day, 0, now.week, 0, now.month, 0)
         await self._connection.run_script(PUT_KEY_SCOPE, [keys.epoch, f"{keys.scope}{key_id}", keys.known], args)
 
-    async def unbooked(self, events: Sequence[tuple[int, str]]) -> set[str]:
+    async def compare(self, events: Sequence[tuple[int, str]]) -> Compared:
         self._ask()
-        good = {event.hex for (event, part), row in self._books.rows.items() if part == 1 or row[4] != "expired"}
-        return {event for _, event in events} - good
+        wanted = {event for _, event in events}
+        good = [event for (event, part), row in self._books.rows.items() if part == 1 or row[4] != "expired"]
+        found = [event for event in good if event.hex in wanted]  # in the order in which they were booked, each a batch of its own
+        return Compared(wanted - {event.hex for event in found}, {SHARD: _batch_of(found[-1])} if found else {})
+
+    async def has_batches(self, batches: Collection[Batch]) -> bool:
+        self._ask()
+        return set(batches) <= {_batch_of(event) for event, _ in self._books.rows}
 
     def _ask(self) -> None:
         self._books.reads += 1
         if self._books.is_down:
             raise BooksDown
+
+
+def _batch_of(event: uuid.UUID) -> Batch:
+    return Batch(event.int, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))

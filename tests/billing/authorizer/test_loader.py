@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import functools
 import os
 from collections.abc import AsyncIterator, Callable
@@ -116,7 +117,7 @@ async def test_a_key_of_another_organization_is_unknown(organization: Any, make_
         await take(holds, 0, caller=Caller(key_hash="", key_id=caller.key_id, org_id=caller.org_id + 1, shard=caller.shard))
 
 
-async def test_unbooked_tells_which_events_the_books_do_not_have(
+async def test_comparing_tells_which_events_the_books_lack_and_which_batches_have_booked_the_others(
     organization: Any, make_key: Callable[..., Any], holds: Holds, pool: AsyncConnectionPool[Any], connection: MoneyConnection
 ) -> None:
     caller = await prepare(organization, make_key, granted=1_000)
@@ -127,17 +128,25 @@ async def test_unbooked_tells_which_events_the_books_do_not_have(
     await sync_to_async(settlement.settle_shard)(shard=organization.shard)
     loader = ScopeLoader(pool, connection)
     asked = [(caller.org_id, hold.event) for hold in (booked, expired, waiting)]
-    assert await loader.unbooked(asked) == {expired.event, waiting.event}
-    assert await loader.unbooked([(caller.org_id + 1, booked.event)]) == {booked.event}
-    assert await loader.unbooked([]) == set()
+    first = await loader.compare(asked)
+    assert first.missing == {expired.event, waiting.event}
+    assert await loader.compare([(caller.org_id + 1, booked.event)]) == ({booked.event}, {})
+    assert await loader.compare([]) == (set(), {})
     holds._janitor._late_after_s = 0.0
     holds.settle(expired, event_of(expired, 20))
     for _ in range(50):
         await asyncio.sleep(0.1)
         await sync_to_async(settlement.settle_shard)(shard=organization.shard)
-        if expired.event not in await loader.unbooked(asked):
+        if expired.event not in (await loader.compare(asked)).missing:
             break
-    assert await loader.unbooked(asked) == {waiting.event}
+    second = await loader.compare(asked)
+    assert second.missing == {waiting.event}
+    assert first.batches.keys() == second.batches.keys() == {organization.shard}
+    assert first.batches[organization.shard].id < second.batches[organization.shard].id
+    assert await loader.has_batches([*first.batches.values(), *second.batches.values()])
+    assert await loader.has_batches([])
+    given_again = second.batches[organization.shard]._replace(created_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    assert not await loader.has_batches([*first.batches.values(), given_again])
     assert live.read_balance(org_id=organization.pk, shard=organization.shard)[:3] == (810, 100, 0)
 
 

@@ -266,6 +266,33 @@ async def test_segments_wait_for_the_books(shard: Shard, connection: MoneyConnec
     assert segment in holds._spool.closed
     assert not segment.is_booked
     books.rows.update(rows)
-    segment.is_booked = True
+    segment.reviewed_s = 0.0
+    await holds._janitor._review()
+    await holds._janitor._delete_expired()
+    assert segment not in holds._spool.closed
+
+
+async def test_each_event_is_compared_with_the_books_once(
+    shard: Shard, connection: MoneyConnection, make_holds: Make, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard.open(1_000)
+    holds = await make_holds(connection)
+    hold = await take(holds, 10)
+    holds.settle(hold, event_of(hold, 10))
+    await wait_for(lambda: books.settle() == 1)
+    holds._spool.keep_house(rotate_after_s=0)
+    [segment] = holds._spool.closed
+    holds._janitor.wake()
+    await wait_for(lambda: segment.is_booked, within_s=15)
+
+    async def refuse(_: object) -> None:
+        raise AssertionError("compared again")
+
+    monkeypatch.setattr(holds._janitor._loader, "compare", refuse)
+    holds._spool.doubt_booked(due_within_s=60)
+    assert not segment.is_booked
+    await holds._janitor._review()
+    assert segment.is_booked
+    segment.opened_s = float("-inf")
     await holds._janitor._delete_expired()
     assert segment not in holds._spool.closed

@@ -1,5 +1,6 @@
 import logging
 import statistics
+import threading
 import time
 
 import pytest
@@ -29,7 +30,22 @@ def test_a_webhook_is_stored_and_answered_within_a_tenth_of_a_second(begin, stri
 
     assert statistics.median(times_s) < ANSWERED_WITHIN_S
     assert StripeEvent.objects.count() == 40
+    tasks._beside().submit(int).result()
     assert broker.llen("default") == 40
+
+
+def test_a_broker_that_is_slow_keeps_no_webhook_waiting(begin, stripe, deliver, broker, monkeypatch):
+    stripe.pay(begin(2_000).session)
+    told = threading.Event()
+    wake = tasks.wake
+    monkeypatch.setattr(tasks, "wake", lambda *args: told.wait(30) and wake(*args))
+
+    assert deliver(stripe.events("checkout.session.completed")[0]) == [200]
+
+    assert broker.llen("default") == 0
+    told.set()
+    tasks._beside().submit(int).result()
+    assert broker.llen("default") == 1
 
 
 def test_a_broker_that_is_away_is_not_waited_for(monkeypatch, caplog):
