@@ -50,7 +50,8 @@ class Assembler:
             if message["content"] is None and "tool_calls" not in message:
                 message["content"] = ""
             for call in message.get("tool_calls", ()):
-                call["function"]["arguments"] = call["function"]["arguments"] or "{}"
+                if "function" in call:
+                    call["function"]["arguments"] = call["function"]["arguments"] or "{}"
         return {"object": "chat.completion", "created": self._created_s, "system_fingerprint": self._fingerprint, "choices": choices}
 
 
@@ -66,9 +67,16 @@ def _add_delta(message: Json, delta: Json) -> None:
     for call in delta.get("tool_calls") or ():
         calls = message.setdefault("tool_calls", [])
         if "id" in call:
-            calls.append({"id": call["id"], "type": call["type"], "function": dict(call["function"])})
+            kind = "custom" if "custom" in call else "function"
+            calls.append({"id": call["id"], "type": call["type"], kind: dict(call[kind])})
         elif call["index"] < len(calls):
-            calls[call["index"]]["function"]["arguments"] += call["function"].get("arguments", "")
+            _add_to_call(calls[call["index"]], call)
+
+
+def _add_to_call(call: Json, delta: Json) -> None:
+    for kind, takes in (("function", "arguments"), ("custom", "input")):
+        if kind in delta and kind in call:
+            call[kind][takes] += delta[kind].get(takes, "")
 
 
 def _joined_details(details: list[Json]) -> list[Json]:

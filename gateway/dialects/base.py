@@ -96,6 +96,9 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     file_parts: int = 0
     # Some message has a field or role that not every provider takes; saves a walk over the messages where none has.
     has_extras: bool = False
+    custom_tools: tuple[str, ...] = ()  # names of its tools whose calls are free text
+    # Some tool, earlier call or choice of tools is of a kind that only OpenAI's own models know (dialects/custom_tools.py).
+    has_custom: bool = False
     # The body in the client's own wire format, where that is not Chat Completions, and the format's name: a provider that speaks the same
     # gets it with the needed edits. ``opaque`` names the first part that only such a provider can be sent.
     native: Json = {}

@@ -27,11 +27,14 @@ def is_complete(arguments: str) -> bool:
 
 
 class Call:
-    """A tool call under way. ``pieces`` are its arguments so far, of which the first ``sent`` were written out."""
+    """A tool call under way. ``pieces`` are its arguments so far, of which the first ``sent`` were written out; ``is_custom`` says that
+    they are free text, whose end does not show: it is whole when another call begins.
+    """
 
-    __slots__ = ("id", "index", "name", "pieces", "sent")
+    __slots__ = ("id", "index", "is_custom", "name", "pieces", "sent")
 
-    def __init__(self, index: int, call_id: str, name: str) -> None:
+    def __init__(self, index: int, call_id: str, name: str, *, is_custom: bool = False) -> None:
+        self.is_custom = is_custom
         self.index = index
         self.id = call_id
         self.name = name
@@ -124,7 +127,7 @@ class BlockEncoder(StreamEncoder):
         delta = choice["delta"]
         calls = delta.get("tool_calls")
         if self._call is not None and _says_something(delta):
-            if is_complete(self._call.arguments):
+            if not self._call.is_custom and is_complete(self._call.arguments):
                 self._close()
             else:
                 self._held.append({name: value for name, value in delta.items() if name != "tool_calls"})
@@ -178,12 +181,14 @@ class BlockEncoder(StreamEncoder):
             self._close()
 
     def _take_call(self, delta: Json) -> None:
-        function = delta["function"]
+        is_custom = "custom" in delta
+        function = delta["custom" if is_custom else "function"]
         call = self._calls.get(delta["index"])
         if call is None:
-            call = self._calls[delta["index"]] = Call(len(self._calls), delta.get("id", ""), function.get("name", ""))
+            call = Call(len(self._calls), delta.get("id", ""), function.get("name", ""), is_custom=is_custom)
+            self._calls[delta["index"]] = call
             self._waiting.append(call)
-        if piece := function.get("arguments"):
+        if piece := function.get("input" if is_custom else "arguments"):
             call.pieces.append(piece)
         self._advance(at_end=False)
 
@@ -192,7 +197,7 @@ class BlockEncoder(StreamEncoder):
         while True:
             if self._call is not None:
                 self._flush(self._call)
-                if not self._waiting or not (at_end or is_complete(self._call.arguments)):
+                if not self._waiting or not (at_end or self._call.is_custom or is_complete(self._call.arguments)):
                     return
             elif not self._waiting:
                 return

@@ -97,8 +97,8 @@ def text_chars(message: Json) -> int:
         elif isinstance(value, list):
             total += sum(len(part["text"]) for part in value if isinstance(part, dict) and isinstance(part.get("text"), str))
     for call in message.get("tool_calls") or ():
-        function = call.get("function") or {}
-        total += len(function.get("name") or "") + len(function.get("arguments") or "")
+        function = call.get("function") or call.get("custom") or {}
+        total += len(function.get("name") or "") + len(function.get("arguments") or function.get("input") or "")
     return total
 
 
@@ -165,11 +165,15 @@ def _clean_choice(choice: Json, place: int) -> Json:
 
 
 def _clean_call(call: Json) -> Json:
-    function = call.get("function")
+    known = {name: value for name, value in call.items() if name != "index"}
+    known["id"] = call["id"] if isinstance(call.get("id"), str) and call["id"] else new_call_id()
+    custom, function = call.get("custom"), call.get("function")
+    if isinstance(custom, dict):
+        text = {"name": str(custom.get("name") or ""), "input": arguments_text(custom.get("input"))}
+        return {**known, "type": "custom", "custom": {**custom, **text}}
     function = function if isinstance(function, dict) else {}
     return {
-        **{name: value for name, value in call.items() if name != "index"},
-        "id": call["id"] if isinstance(call.get("id"), str) and call["id"] else new_call_id(),
+        **known,
         "type": call["type"] if isinstance(call.get("type"), str) else "function",
         "function": {**function, "name": str(function.get("name") or ""), "arguments": arguments_text(function.get("arguments")) or "{}"},
     }

@@ -6,6 +6,7 @@ from gateway.dialects.base import ChatRequest, Json, chat_usage
 from gateway.dialects.chat_completions import decode_request
 from gateway.dialects.client import Closing, Head, StreamEncoder
 from gateway.dialects.content import said_text
+from gateway.dialects.custom_tools import show_free_text, showing_free_text
 from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
 from gateway.relay.sse import DONE
 
@@ -86,6 +87,7 @@ class ChatClient:
     def encode_answer(self, body: Json, request: ChatRequest, head: Head, closing: Closing) -> bytes:
         """Write a chat.completion."""
         hide_thoughts(body, request)
+        show_free_text(body, request)
         body["id"] = head.id
         body["model"] = head.model
         body["provider"] = head.provider
@@ -99,7 +101,8 @@ class ChatClient:
 
     def new_stream_encoder(self, request: ChatRequest, head: Head) -> StreamEncoder:
         """Return an encoder for one stream."""
-        return hiding(PromptStreamEncoder(head) if _has_prompt(request) else ChatStreamEncoder(head), request)
+        encoder = PromptStreamEncoder(head) if _has_prompt(request) else ChatStreamEncoder(head)
+        return showing_free_text(hiding(encoder, request), request)
 
     def encode_error(self, error: Json, generation_id: str) -> bytes:
         """Write an error body."""

@@ -13,6 +13,7 @@ from catalog.types import EndpointSpec, ProviderSpec
 from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequest, Json, StreamDecoder, UpstreamCall, UpstreamFault
 from gateway.dialects.chat_answers import ChatStreamDecoder, decode_chat_answer
 from gateway.dialects.chat_schema import ChatBody, check_body, measure
+from gateway.dialects.chat_tools import note_custom
 from gateway.dialects.faults import fault_from_status
 from gateway.dialects.prompts import message_from_prompt
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
@@ -99,6 +100,8 @@ def read_request(body: Any, *, has_extras: bool) -> ChatRequest:
         metadata=typed.metadata or {},
         has_extras=has_extras,
     )
+    if typed.tools or typed.tool_choice.__class__ is dict:
+        note_custom(request, typed.tools, typed.tool_choice)
     measure(request, typed)
     return request
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import msgspec
 
 from gateway.dialects.base import ChatRequest, InvalidRequest, Json
+from gateway.dialects.chat_tools import Tool, ToolCall, check_calls, check_choice, check_tools
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Unit = Annotated[float, msgspec.Meta(ge=0, le=1)] | None
@@ -101,23 +102,12 @@ class UserMessage(msgspec.Struct, tag_field="role", tag="user"):
     name: str | None = None
 
 
-class _CalledFunction(msgspec.Struct):
-    name: str
-    arguments: str
-
-
-class _ToolCall(msgspec.Struct):
-    id: str
-    type: str = "function"
-    function: _CalledFunction | None = None
-
-
 class AssistantMessage(msgspec.Struct, tag_field="role", tag="assistant"):
     """What the model said in an earlier turn; as the last message it is to be continued."""
 
     content: str | list[Part] | None = None
     name: str | None = None
-    tool_calls: list[_ToolCall] | None = None
+    tool_calls: list[ToolCall] | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
     reasoning_details: list[Json] | None = None
@@ -132,18 +122,6 @@ class ToolMessage(msgspec.Struct, tag_field="role", tag="tool"):
 
 
 Message = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage
-
-
-class _Function(msgspec.Struct):
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-    description: str | None = None
-    parameters: Json | None = None
-    strict: bool | None = None
-
-
-class _Tool(msgspec.Struct):
-    type: str
-    function: _Function | None = None
 
 
 class _JsonSchema(msgspec.Struct):
@@ -193,7 +171,7 @@ class ChatBody(msgspec.Struct):
     logit_bias: dict[str, float] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
-    tools: list[_Tool] | None = None
+    tools: list[Tool] | None = None
     tool_choice: str | Json | None = None
     parallel_tool_calls: bool | None = None
     response_format: _ResponseFormat | None = None
@@ -220,6 +198,8 @@ _CHOICES: dict[str, str] = {
     "role": "system, developer, user, assistant, tool",
     "content.type": "text, image_url, input_audio, video_url, file",
     "response_format.type": "text, json_object, json_schema, grammar, python",
+    "format.type": "text, grammar",
+    "syntax": "lark, regex",
     "detail": "auto, low, high, original",
     "effort": "max, xhigh, high, medium, low, minimal, none",
     "reasoning_effort": "max, xhigh, high, medium, low, minimal, none",
@@ -248,8 +228,13 @@ def check_body(body: Any) -> ChatBody:
 
 def _check_together(typed: ChatBody) -> None:
     """Check what one field alone does not show."""
-    _check_functions(typed)
-    _check_tool_choice(typed)
+    if typed.tools:
+        check_tools(typed.tools)
+    for index, message in enumerate(typed.messages):
+        if message.__class__ is AssistantMessage and message.tool_calls:
+            check_calls(message.tool_calls, f"messages[{index}]")
+    if typed.tool_choice is not None:
+        check_choice(typed.tool_choice, typed.tools or [])
     form = typed.response_format
     if form is not None and form.type == "json_schema" and form.json_schema is None:
         raise InvalidRequest("response_format.json_schema is required when its type is json_schema.", "response_format.json_schema")
@@ -258,45 +243,6 @@ def _check_together(typed: ChatBody) -> None:
     effort = typed.reasoning.effort if typed.reasoning else None
     if effort and typed.reasoning_effort and effort != typed.reasoning_effort:
         raise InvalidRequest("reasoning_effort and reasoning.effort differ; send one of them.", "reasoning_effort")
-
-
-def _check_functions(typed: ChatBody) -> None:
-    for index, tool in enumerate(typed.tools or ()):
-        if tool.type == "custom":
-            # Their calls have free text, for which no other format has a place.
-            raise InvalidRequest(f"tools[{index}].type: custom tools are not supported; use function tools.", f"tools[{index}].type")
-        if tool.type == "function" and tool.function is None:
-            param = f"tools[{index}].function"
-            raise InvalidRequest(f"{param} is required for a tool of type function.", param)
-    for index, message in enumerate(typed.messages):
-        if message.__class__ is not AssistantMessage or not message.tool_calls:
-            continue
-        for number, call in enumerate(message.tool_calls):
-            if call.type == "function" and call.function is None:
-                param = f"messages[{index}].tool_calls[{number}].function"
-                raise InvalidRequest(f"{param} is required for a call of type function.", param)
-
-
-def _check_tool_choice(typed: ChatBody) -> None:
-    choice = typed.tool_choice
-    if choice is None:
-        return
-    if isinstance(choice, str) and choice not in ("none", "auto", "required"):
-        raise InvalidRequest(f"tool_choice must be none, auto, required or a named tool, not {choice!r}.", "tool_choice")
-    if isinstance(choice, dict):
-        _check_named_choice(choice)
-    if (choice == "required" or isinstance(choice, dict)) and not typed.tools:
-        raise InvalidRequest("tool_choice demands a tool, but tools is empty.", "tool_choice")
-
-
-def _check_named_choice(choice: Json) -> None:
-    kind = choice.get("type")
-    if not isinstance(kind, str):
-        raise InvalidRequest("tool_choice.type must be a string.", "tool_choice.type")
-    if kind == "function":
-        function = choice.get("function")
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise InvalidRequest("tool_choice.function.name must be a string.", "tool_choice.function.name")
 
 
 def explain(text: str, choices_of: dict[str, str]) -> NoReturn:
@@ -335,7 +281,7 @@ def measure(request: ChatRequest, typed: ChatBody) -> None:
             for part in content:
                 total += _measure_part(request, part)  # type: ignore[arg-type]
         if isinstance(message, AssistantMessage):
-            total += _assistant_extra_bytes(message)
+            total += _assistant_extra_bytes(request, message)
         elif not isinstance(message, ToolMessage) and message.name:
             total += _size(message.name)
     body = request.body
@@ -366,13 +312,16 @@ def _measure_part(request: ChatRequest, part: Part) -> int:
     return 0
 
 
-def _assistant_extra_bytes(message: AssistantMessage) -> int:
+def _assistant_extra_bytes(request: ChatRequest, message: AssistantMessage) -> int:
     total = _size(message.reasoning or message.reasoning_content or "") + _size(message.refusal or "")
     if message.reasoning_details:
         total += len(msgspec.json.encode(message.reasoning_details))
     for call in message.tool_calls or ():
         if call.function is not None:
             total += _size(call.function.name) + _size(call.function.arguments)
+        elif call.custom is not None:
+            request.has_custom = True
+            total += _size(call.custom.name) + len(msgspec.json.encode(call.custom))  # as a stand-in has it, escapes included
     return total
 
 

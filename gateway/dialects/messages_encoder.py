@@ -12,6 +12,7 @@ from gateway.dialects.base import Json, raw_usd
 from gateway.dialects.blocks import BlockEncoder, Call
 from gateway.dialects.client import Closing, Head
 from gateway.dialects.content import call_arguments
+from gateway.dialects.custom_tools import arguments_for, function_call_of
 from gateway.dialects.sealed_details import seal_detail
 from gateway.dialects.signed_thoughts import REASONING_FORMAT
 from gateway.relay.sse import KEEPALIVE
@@ -134,7 +135,7 @@ def _blocks(message: Json) -> list[Json]:
         citations = [*(citation_of(one) for one in annotations), *places] or None
         blocks.append({"type": "text", "text": _words(words), "citations": citations})
     for call in message.get("tool_calls") or ():
-        function = call["function"]
+        function = function_call_of(call)
         # ``caller`` says that the model itself made the call, not its code.
         block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": call_arguments(function["arguments"])}
         blocks.append({**block, "caller": {"type": "direct"}})
@@ -257,7 +258,8 @@ class MessagesStreamEncoder(BlockEncoder):
         self._open({"type": "tool_use", "id": call.id, "name": call.name, "input": {}, "caller": {"type": "direct"}})
 
     def _write_arguments(self, piece: str) -> None:
-        self._write({"type": "input_json_delta", "partial_json": piece})
+        if self._call is None or not self._call.is_custom:  # free text has no place here: its stand-in is written when it is whole
+            self._write({"type": "input_json_delta", "partial_json": piece})
 
     def _write_citations(self, annotations: list[Json]) -> None:
         for one in annotations:
@@ -269,6 +271,8 @@ class MessagesStreamEncoder(BlockEncoder):
             self._write({"type": "citations_delta", "citation": one})
 
     def _write_end_of_block(self) -> None:
+        if self._call is not None and self._call.is_custom:
+            self._write({"type": "input_json_delta", "partial_json": arguments_for(self._call.arguments)})
         self._event("content_block_stop", {"index": self._index})
         self._index += 1
 

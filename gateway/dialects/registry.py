@@ -8,6 +8,7 @@ from gateway.dialects.base import ChatRequest, InvalidRequest, UpstreamDialect
 from gateway.dialects.bedrock import BedrockDialect
 from gateway.dialects.chat_completions import ChatCompletionsDialect
 from gateway.dialects.cohere import CohereDialect
+from gateway.dialects.custom_tools import as_functions
 from gateway.dialects.embeddings import GeminiEmbeddings, OpenAiEmbeddings
 from gateway.dialects.embeddings_hosts import CohereEmbeddings, JinaEmbeddings, VoyageEmbeddings
 from gateway.dialects.gemini import GeminiDialect
@@ -107,6 +108,14 @@ def choose_dialect(request: ChatRequest, endpoint: EndpointSpec, provider: Provi
     if request.kind == "chat" and provider.dialect == "vertex":
         return next(dialect for start, dialect in _VERTEX.items() if endpoint.provider_model_id.startswith(start))
     return dialect_for(provider.dialect, request.kind, simulated=simulated)
+
+
+def fit_tools(request: ChatRequest, endpoint: EndpointSpec, provider: ProviderSpec) -> tuple[ChatRequest, tuple[str, ...]]:
+    """Return the request as ``endpoint`` can take its tools, and the names of what that leaves out."""
+    if not request.has_custom:
+        return request, ()
+    pattern = quirks_for(provider).custom_tools
+    return (request, ()) if pattern and _is_among(pattern, endpoint) else as_functions(request)
 
 
 def _is_among(pattern: str, endpoint: EndpointSpec) -> bool:

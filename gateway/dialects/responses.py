@@ -6,6 +6,7 @@ from catalog.types import EndpointSpec, ProviderSpec
 from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequest, Json, StreamDecoder, UpstreamCall, UpstreamFault
 from gateway.dialects.chat_completions import hashed_user
 from gateway.dialects.content import named_text, parts_of, unsupported
+from gateway.dialects.custom_tools import flat_custom, name_of
 from gateway.dialects.faults import fault_from_status
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
 from gateway.dialects.reasoning import nearest_effort, resolve_thinking
@@ -89,12 +90,15 @@ def _translate(source: Json, endpoint: EndpointSpec, dropped: list[str]) -> Json
 
 def _translate_messages(source: list[Json]) -> list[Json]:
     items: list[Json] = []
+    custom: set[str] = set()  # ids of calls with free text
     for index, message in enumerate(source):
         role, place = message["role"], f"messages[{index}].content"
         if role == "tool":
             output = message["content"] if isinstance(message["content"], str) else _parts(message, place)
-            items.append({"type": "function_call_output", "call_id": message["tool_call_id"], "output": output})
+            kind = "custom_tool_call_output" if message["tool_call_id"] in custom else "function_call_output"
+            items.append({"type": kind, "call_id": message["tool_call_id"], "output": output})
         elif role == "assistant":
+            custom.update(call["id"] for call in message.get("tool_calls") or () if call.get("type") == "custom")
             items += _turn(message, place)
         else:
             items.append({"type": "message", "role": role, "content": _parts(message, place)})
@@ -136,6 +140,9 @@ def _turn(message: Json, place: str) -> list[Json]:
     if words:
         items.append({"type": "message", "role": "assistant", "content": words})
     for call in message.get("tool_calls") or ():
+        if call.get("type") == "custom":
+            items.append({"type": "custom_tool_call", "call_id": call["id"], **call["custom"]})
+            continue
         function = call.get("function") or {}
         items.append(
             {
@@ -174,23 +181,24 @@ def _put_tools(source: Json, body: Json, endpoint: EndpointSpec, dropped: list[s
         dropped += [name for name in ("tools", "tool_choice", "parallel_tool_calls") if source.get(name) is not None]
         body.pop("parallel_tool_calls", None)
         return
-    # Strict is what Responses takes a silent function for, and Chat Completions does not.
-    body["tools"] = [
-        {
-            "type": "function",
-            "parameters": {"type": "object", "properties": {}},
-            "strict": False,
-            **{name: value for name, value in tool["function"].items() if value is not None},
-        }
-        if isinstance(tool.get("function"), dict)
-        else tool
-        for tool in tools
-    ]
+    body["tools"] = [_tool(tool) for tool in tools]
     choice = source.get("tool_choice")
-    if isinstance(choice, dict):
-        body["tool_choice"] = {"type": "function", "name": (choice.get("function") or {}).get("name", choice.get("name"))}
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        allowed = choice["allowed_tools"]
+        listed = [{"type": tool["type"], "name": name_of(tool)} for tool in allowed["tools"]]
+        body["tool_choice"] = {"type": "allowed_tools", "mode": allowed["mode"], "tools": listed}
+    elif isinstance(choice, dict):
+        body["tool_choice"] = {"type": choice["type"], "name": name_of(choice)}
     elif choice is not None:
         body["tool_choice"] = choice
+
+
+def _tool(tool: Json) -> Json:
+    """Return a tool as Responses has it. Strict is what it takes a silent function for, and Chat Completions does not."""
+    if tool.get("type") == "custom":
+        return flat_custom(tool["custom"])
+    function = {name: value for name, value in tool["function"].items() if value is not None}
+    return {"type": "function", "parameters": {"type": "object", "properties": {}}, "strict": False, **function}
 
 
 def _put_text(source: Json, body: Json) -> None:

@@ -16,6 +16,7 @@ from gateway.relay.sse import DONE_DATA, SseEvent
 REASONING_FORMAT = "openai-responses-v1"
 
 _decode_json = msgspec.json.Decoder().decode
+_CALLS = ("function_call", "custom_tool_call")
 _WORDS = "response.output_text.delta"
 _INCOMPLETE = {"max_output_tokens": "length", "max_tokens": "length", "content_filter": "content_filter"}
 _PICTURES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -43,11 +44,12 @@ _decode_words = msgspec.json.Decoder(_Words).decode
 class ResponsesStreamDecoder(StreamDecoder):
     """Streams of Responses: named events, items one after the other. Deltas are told; what came without any is told when it is done."""
 
-    __slots__ = ("_calls", "_parts", "_speaks", "_told")
+    __slots__ = ("_calls", "_custom", "_parts", "_speaks", "_told")
 
     def __init__(self) -> None:
         super().__init__()
         self._calls: dict[int, int] = {}  # output index → index of the tool call
+        self._custom: set[int] = set()  # output indexes of calls whose input is free text
         self._told: set[tuple[str, int]] = set()  # what of which item came in deltas
         self._parts: dict[int, int] = {}  # output index → the part of its summary that was told last
         self._speaks = -1  # output index of the words that came last
@@ -147,7 +149,7 @@ class ResponsesStreamDecoder(StreamDecoder):
 
     def _open_item(self, body: Json) -> list[Json]:
         item = body.get("item")
-        if not isinstance(item, dict) or item.get("type") != "function_call":
+        if not isinstance(item, dict) or item.get("type") not in _CALLS:
             return []
         return self._open_call(item, self._index(body), "")
 
@@ -157,8 +159,11 @@ class ResponsesStreamDecoder(StreamDecoder):
         self.output_seen = True
         self.output_chars += len(name) + len(arguments)
         call_id = _text(item.get("call_id")) or _text(item.get("id")) or new_call_id()
-        function = {"name": name, "arguments": arguments}
-        return self._chunk({"tool_calls": [{"index": number, "id": call_id, "type": "function", "function": function}]})
+        call: Json = {"index": number, "id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+        if item.get("type") == "custom_tool_call":
+            self._custom.add(index)
+            call = {"index": number, "id": call_id, "type": "custom", "custom": {"name": name, "input": arguments}}
+        return self._chunk({"tool_calls": [call]})
 
     def _arguments(self, body: Json) -> list[Json]:
         index, piece = self._index(body), _text(body.get("delta"))
@@ -167,7 +172,8 @@ class ResponsesStreamDecoder(StreamDecoder):
     def _add_arguments(self, index: int, piece: str) -> list[Json]:
         self._told.add(("arguments", index))
         self.output_chars += len(piece)
-        return self._chunk({"tool_calls": [{"index": self._calls[index], "function": {"arguments": piece}}]})
+        added: Json = {"custom": {"input": piece}} if index in self._custom else {"function": {"arguments": piece}}
+        return self._chunk({"tool_calls": [{"index": self._calls[index], **added}]})
 
     def _annotation(self, body: Json) -> list[Json]:
         found = _citation(body.get("annotation"))
@@ -181,11 +187,12 @@ class ResponsesStreamDecoder(StreamDecoder):
     def take_item(self, item: Json, index: int) -> list[Json]:
         """Return the chunks of a whole item, less what was told of it."""
         kind = item.get("type")
-        if kind == "function_call":
-            arguments = arguments_text(item.get("arguments")) or "{}"
+        if kind in _CALLS:
+            arguments = _text(item.get("input")) if kind == "custom_tool_call" else arguments_text(item.get("arguments")) or "{}"
             if index not in self._calls:
                 return self._open_call(item, index, arguments)
-            return [] if ("arguments", index) in self._told else self._add_arguments(index, arguments)
+            is_told = not arguments or ("arguments", index) in self._told
+            return [] if is_told else self._add_arguments(index, arguments)
         if kind == "reasoning":
             return self._take_thoughts(item, index)
         if kind == "message" and ("text", index) not in self._told:
@@ -271,6 +278,7 @@ _EVENTS: dict[str, Callable[[ResponsesStreamDecoder, Json], list[Json]]] = {
     "response.reasoning_text.delta": ResponsesStreamDecoder._thought,  # noqa: SLF001
     "response.reasoning_summary_text.delta": ResponsesStreamDecoder._summary,  # noqa: SLF001
     "response.function_call_arguments.delta": ResponsesStreamDecoder._arguments,  # noqa: SLF001
+    "response.custom_tool_call_input.delta": ResponsesStreamDecoder._arguments,  # noqa: SLF001
     "response.completed": ResponsesStreamDecoder._completed,  # noqa: SLF001
     "response.incomplete": ResponsesStreamDecoder._ended_early,  # noqa: SLF001
     "response.failed": ResponsesStreamDecoder._failed,  # noqa: SLF001

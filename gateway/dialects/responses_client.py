@@ -8,9 +8,11 @@ from gateway.dialects.base import ChatRequest, InvalidRequest, Json
 from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.chat_schema import ChatBody, Message, measure
 from gateway.dialects.client import Closing, Head, StreamEncoder
+from gateway.dialects.custom_tools import name_of, show_free_text, showing_free_text
 from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
 from gateway.dialects.responses_encoder import ResponsesStreamEncoder, encode_response, encode_responses_error
 from gateway.dialects.responses_schema import (
+    CustomCallItem,
     FunctionCallItem,
     FunctionOutputItem,
     InputAudio,
@@ -21,6 +23,7 @@ from gateway.dialects.responses_schema import (
     ReasoningItem,
     Refusal,
     ResponsesBody,
+    Tool,
     check_item,
     check_responses,
 )
@@ -70,6 +73,8 @@ def decode_responses_request(data: bytes) -> ChatRequest:
         native=body,
         native_dialect="responses",
     )
+    request.custom_tools = tuple(tool.name or "" for tool in typed.tools or () if tool.type == "custom")
+    request.has_custom = bool(request.custom_tools)
     measure(request, ChatBody(messages=msgspec.convert(canonical["messages"], list[Message])))
     return request
 
@@ -97,6 +102,9 @@ class _Conversation:
             self._show()
             if isinstance(item, ReasoningItem):
                 self._model_turn().setdefault("reasoning_details", []).extend(_details(item, index))
+            elif isinstance(item, CustomCallItem):
+                custom = {"name": item.name, "input": item.input}
+                self._model_turn().setdefault("tool_calls", []).append({"id": item.call_id, "type": "custom", "custom": custom})
             elif isinstance(item, FunctionCallItem):
                 function = {"name": item.name, "arguments": item.arguments}
                 self._model_turn().setdefault("tool_calls", []).append({"id": item.call_id, "type": "function", "function": function})
@@ -198,13 +206,7 @@ def _details(item: ReasoningItem, index: int) -> list[Json]:
 def _put_tools(typed: ResponsesBody, canonical: Json) -> None:
     if not typed.tools:
         return
-    tools = []
-    for tool in typed.tools:
-        function: Json = {"name": tool.name}
-        for name in ("description", "parameters", "strict"):
-            if (value := getattr(tool, name)) is not None:
-                function[name] = value
-        tools.append({"type": "function", "function": function})
+    tools = [_custom_tool(tool) if tool.type == "custom" else _function_tool(tool) for tool in typed.tools]
     choice = typed.tool_choice
     if isinstance(choice, dict):
         choice, tools = _choice(choice, tools)
@@ -215,15 +217,53 @@ def _put_tools(typed: ResponsesBody, canonical: Json) -> None:
         canonical["tool_choice"] = choice
 
 
+def _function_tool(tool: Tool) -> Json:
+    function: Json = {"name": tool.name}
+    for name in ("description", "parameters", "strict"):
+        if (value := getattr(tool, name)) is not None:
+            function[name] = value
+    return {"type": "function", "function": function}
+
+
+def _custom_tool(tool: Tool) -> Json:
+    custom: Json = {"name": tool.name}
+    if tool.description is not None:
+        custom["description"] = tool.description
+    form = tool.format
+    if form is not None:
+        grammar = {"grammar": {"syntax": form.syntax, "definition": form.definition}} if form.type == "grammar" else {}
+        custom["format"] = {"type": form.type, **grammar}
+    return {"type": "custom", "custom": custom}
+
+
 def _choice(choice: Json, tools: list[Json]) -> tuple[Any, list[Json]]:
     """Return the choice in chat form, and the tools that it leaves."""
     kind = choice.get("type")
     if kind == "function" and isinstance(choice.get("name"), str):
         return {"type": "function", "function": {"name": choice["name"]}}, tools
-    if kind == "allowed_tools" and isinstance(choice.get("tools"), list):
-        names = [tool.get("name") for tool in choice["tools"] if isinstance(tool, dict)]
-        return choice.get("mode") or "auto", [tool for tool in tools if tool["function"]["name"] in names] or tools
-    raise InvalidRequest("tool_choice must name a function or the allowed tools.", "tool_choice")
+    if kind == "custom":
+        if not any(tool["type"] == "custom" and name_of(tool) == choice.get("name") for tool in tools):
+            raise InvalidRequest("tool_choice.name must be the name of a custom tool in tools.", "tool_choice.name")
+        return {"type": "custom", "custom": {"name": choice["name"]}}, tools
+    if kind == "allowed_tools":
+        return _allowed(choice, tools)
+    raise InvalidRequest("tool_choice must name a function, a custom tool or the allowed tools.", "tool_choice")
+
+
+def _allowed(choice: Json, tools: list[Json]) -> tuple[Any, list[Json]]:
+    if choice.get("mode") not in ("auto", "required"):
+        raise InvalidRequest("tool_choice.mode must be auto or required.", "tool_choice.mode")
+    listed = choice.get("tools")
+    if not isinstance(listed, list) or not listed:
+        raise InvalidRequest("tool_choice.tools must name one of the tools at least.", "tool_choice.tools")
+    known = [(tool["type"], name_of(tool)) for tool in tools]
+    allowed = []
+    for place, tool in enumerate(listed):
+        key = (tool.get("type"), tool.get("name")) if isinstance(tool, dict) else None
+        if key not in known:
+            raise InvalidRequest(f"tool_choice.tools[{place}] must be one of the tools.", f"tool_choice.tools[{place}]")
+        allowed.append(key)
+    return choice["mode"], [tool for tool in tools if (tool["type"], name_of(tool)) in allowed]
 
 
 def _put_text(typed: ResponsesBody, canonical: Json) -> None:
@@ -254,11 +294,12 @@ class ResponsesClient:
     def encode_answer(self, body: Json, request: ChatRequest, head: Head, closing: Closing) -> bytes:
         """Write a response."""
         hide_thoughts(body, request)
+        show_free_text(body, request)
         return encode_response(body, request, head, closing)
 
     def new_stream_encoder(self, request: ChatRequest, head: Head) -> StreamEncoder:
         """Return an encoder for one stream."""
-        return hiding(ResponsesStreamEncoder(request, head), request)
+        return showing_free_text(hiding(ResponsesStreamEncoder(request, head), request), request)
 
     def encode_error(self, error: Json, generation_id: str) -> bytes:
         """Write an error body."""

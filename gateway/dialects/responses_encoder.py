@@ -172,7 +172,9 @@ class ResponsesStreamEncoder(BlockEncoder):
             "service_tier": None,
             "store": False,
             "text": {"format": {"type": "text"}, **{name: value for name, value in (sent.get("text") or {}).items() if value is not None}},
-            "tools": [{"parameters": None, "strict": None, **tool} for tool in sent.get("tools") or ()],
+            "tools": [
+                tool if tool["type"] == "custom" else {"parameters": None, "strict": None, **tool} for tool in sent.get("tools") or ()
+            ],
         }
         for name, default in _ECHOED.items():
             value = sent.get(name)
@@ -288,12 +290,18 @@ class ResponsesStreamEncoder(BlockEncoder):
     # --- calls and pictures ---
 
     def _open_call(self, call: Call) -> None:
+        if call.is_custom:
+            custom = {"type": "custom_tool_call", "id": self._item_id("ctc"), "status": "in_progress", "call_id": call.id}
+            self._open_item({**custom, "name": call.name, "input": ""})
+            return
         item = {"type": "function_call", "id": self._item_id("fc"), "status": "in_progress", "call_id": call.id, "name": call.name}
         self._open_item({**item, "arguments": ""})
 
     def _write_arguments(self, piece: str) -> None:
         self._text.append(piece)
-        self._event("response.function_call_arguments.delta", **self._place(), delta=piece)
+        is_custom = self._item["type"] == "custom_tool_call"
+        kind = "response.custom_tool_call_input.delta" if is_custom else "response.function_call_arguments.delta"
+        self._event(kind, **self._place(), delta=piece)
 
     def _write_images(self, images: list[Json]) -> None:
         for image in images:
@@ -309,6 +317,10 @@ class ResponsesStreamEncoder(BlockEncoder):
             arguments = "".join(self._text) or "{}"
             self._event("response.function_call_arguments.done", **self._place(), name=self._item["name"], arguments=arguments)
             self._close_item(arguments=arguments)
+        elif kind == "custom_tool_call":
+            text = "".join(self._text)
+            self._event("response.custom_tool_call_input.done", **self._place(), input=text)
+            self._close_item(input=text)
         else:
             part = self._part()
             self._event("response.output_text.done", **self._place(), content_index=0, text=part["text"], logprobs=self._logprobs)

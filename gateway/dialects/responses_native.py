@@ -15,7 +15,7 @@ _PASSED = frozenset(
 _INCLUDED = ("message.output_text.logprobs",)
 _LISTED = ("temperature", "top_p", "tools")
 # Ids that we made; the provider does not know them.
-_OURS = ("message", "function_call", "function_call_output")
+_OURS = ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
 
 
 def native_body(request: ChatRequest, endpoint: EndpointSpec, dropped: list[str]) -> Json:

@@ -95,6 +95,14 @@ class FunctionOutputItem(msgspec.Struct):
     output: Content
 
 
+class CustomCallItem(msgspec.Struct):
+    """A call with free text that the model made."""
+
+    call_id: _NotEmpty
+    name: str
+    input: str
+
+
 class _Thought(msgspec.Struct):
     text: str
 
@@ -107,21 +115,34 @@ class ReasoningItem(msgspec.Struct):
     encrypted_content: str | None = None
 
 
-Item = MessageItem | FunctionCallItem | FunctionOutputItem | ReasoningItem
+Item = MessageItem | FunctionCallItem | CustomCallItem | FunctionOutputItem | ReasoningItem
 _ITEMS: dict[str, type[Item]] = {
     "message": MessageItem,
     "function_call": FunctionCallItem,
     "function_call_output": FunctionOutputItem,
+    "custom_tool_call": CustomCallItem,
+    "custom_tool_call_output": FunctionOutputItem,
     "reasoning": ReasoningItem,
 }
 
 
-class _Tool(msgspec.Struct):
+class CustomFormat(msgspec.Struct):
+    """What the text of a custom tool must be."""
+
+    type: Literal["text", "grammar"]
+    syntax: Literal["lark", "regex"] | None = None
+    definition: str | None = None
+
+
+class Tool(msgspec.Struct):
+    """A function, or a custom tool, whose calls are free text."""
+
     type: str
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
     description: str | None = None
     parameters: Json | None = None
     strict: bool | None = None
+    format: CustomFormat | None = None
 
 
 class Format(msgspec.Struct):
@@ -163,7 +184,7 @@ class ResponsesBody(msgspec.Struct):
     presence_penalty: _Penalty = None
     top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
     include: list[str] | None = None
-    tools: list[_Tool] | None = None
+    tools: list[Tool] | None = None
     tool_choice: str | Json | None = None
     parallel_tool_calls: bool | None = None
     text: _Text | None = None
@@ -187,7 +208,9 @@ _CHOICES: dict[str, str] = {
     "role": "user, system, developer, assistant",
     "content.type": "input_text, output_text, refusal, input_image, input_file, input_audio, input_video",
     "output.type": "input_text, input_image, input_file",
-    "format.type": "text, json_object, json_schema",
+    "text.format.type": "text, json_object, json_schema",
+    "format.type": "text, grammar",
+    "format.syntax": "lark, regex",
     "detail": "auto, low, high, original",
     "effort": "max, xhigh, high, medium, low, minimal, none",
     "service_tier": "auto, default, fast, flex, priority, scale",
@@ -204,18 +227,35 @@ def check_responses(body: Any) -> ResponsesBody:
     for name in ("store", "previous_response_id", "background", "conversation", "prompt"):
         if getattr(typed, name):
             raise InvalidRequest(f"{name} is not supported. {_STATELESS}", name)
-    for index, tool in enumerate(typed.tools or ()):
-        if tool.type != "function":
-            param = f"tools[{index}].type"
-            raise InvalidRequest(f"{param}: only function tools are supported here, not {tool.type}.", param)
-        if tool.name is None:
-            param = f"tools[{index}].name"
-            raise InvalidRequest(f"{param} is required.", param)
+    if typed.tools:
+        _check_tools(typed.tools)
     form = typed.text.format if typed.text else None
     if form is not None and form.type == "json_schema" and (form.schema is None or form.name is None):
         param = f"text.format.{'schema' if form.schema is None else 'name'}"
         raise InvalidRequest(f"{param} is required when the format's type is json_schema.", param)
     return typed
+
+
+def _check_tools(tools: list[Tool]) -> None:
+    for index, tool in enumerate(tools):
+        if tool.type not in ("function", "custom"):
+            param = f"tools[{index}].type"
+            raise InvalidRequest(f"{param}: only function and custom tools are supported here, not {tool.type}.", param)
+        if tool.name is None:
+            param = f"tools[{index}].name"
+            raise InvalidRequest(f"{param} is required.", param)
+        if tool.type == "custom":
+            _check_custom(tool, tools, index)
+
+
+def _check_custom(tool: Tool, tools: list[Tool], index: int) -> None:
+    form = tool.format
+    if form is not None and form.type == "grammar" and (form.syntax is None or form.definition is None):
+        param = f"tools[{index}].format.{'syntax' if form.syntax is None else 'definition'}"
+        raise InvalidRequest(f"{param} is required when the format's type is grammar.", param)
+    if any(place != index and other.name == tool.name for place, other in enumerate(tools)):
+        param = f"tools[{index}].name"
+        raise InvalidRequest(f"{param}: another tool is called {tool.name} too.", param)
 
 
 def check_item(item: Json, index: int) -> Item:

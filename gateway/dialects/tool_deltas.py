@@ -1,4 +1,4 @@
-"""Streamed tool calls put in order: one index per call, its id and name once, arguments always text. Pure.
+"""Streamed tool calls put in order: one index per call, its id and name once, arguments always text; those of custom tools too. Pure.
 
 Hosts differ: some send no index, the same index for another call, the id in every piece, or the whole arguments at once.
 """
@@ -40,20 +40,23 @@ class ToolDeltas:
         """Return one clean delta, or None when it says nothing."""
         if not isinstance(delta, dict):
             return None
-        function = delta.get("function")
-        function = function if isinstance(function, dict) else {}
+        custom, function = delta.get("custom"), delta.get("function")
+        kind, takes = ("custom", "input") if isinstance(custom, dict) else ("function", "arguments")
+        function = custom if isinstance(custom, dict) else function if isinstance(function, dict) else {}
         call_id, index, name = delta.get("id"), delta.get("index"), function.get("name")
         call_id = call_id if isinstance(call_id, str) else ""
         name = name if isinstance(name, str) else ""
         index = index if isinstance(index, int) and not isinstance(index, bool) else None
-        arguments = arguments_text(function.get("arguments"))
+        arguments = arguments_text(function.get(takes))
         ours = self._find(call_id, index, name)
         if ours is None:
-            return self._open(delta, call_id, index, name, arguments)
+            named = {"name": name, takes: arguments}
+            told = delta.get("type") if kind == "function" else kind
+            return self._open({"type": told if isinstance(told, str) else kind, kind: named}, call_id, index)
         self._last = ours
-        clean: Json = {"index": ours, "function": {"arguments": arguments}}
+        clean: Json = {"index": ours, kind: {takes: arguments}}
         if name and not self._names[ours]:
-            self._names[ours] = clean["function"]["name"] = name
+            self._names[ours] = clean[kind]["name"] = name
         elif not arguments:
             return None
         return clean
@@ -70,17 +73,11 @@ class ToolDeltas:
         opens = bool(name) and (bool(call_id) or (index is None and bool(self._names[held])))
         return None if opens else held
 
-    def _open(self, delta: Json, call_id: str, index: int | None, name: str, arguments: str) -> Json:
+    def _open(self, call: Json, call_id: str, index: int | None) -> Json:
         ours = len(self._names)
         call_id = call_id or new_call_id()
-        self._names.append(name)
+        self._names.append((call.get("custom") or call["function"])["name"])
         self._by_id[call_id] = ours
         self._by_index[ours if index is None else index] = ours
         self._last = ours
-        kind = delta.get("type")
-        return {
-            "index": ours,
-            "id": call_id,
-            "type": kind if isinstance(kind, str) else "function",
-            "function": {"name": name, "arguments": arguments},
-        }
+        return {"index": ours, "id": call_id, **call}

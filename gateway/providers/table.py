@@ -15,6 +15,8 @@ _OPENAI_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 _NOT_OPENAI = frozenset({"top_k", "min_p", "top_a", "repetition_penalty"})
 # developers.openai.com/api/docs/models: which of its models each endpoint takes.
 _OPENAI_RESPONSES = r"(?:gpt-|o\d|chat-latest)(?!.*(?:audio|search-preview|transcribe|-tts|image|oss))"
+# github.com/openai/openai-node/pull/2023: from GPT-5 on; GPT-4o refuses them.
+_OPENAI_CUSTOM_TOOLS = r"gpt-(?:[5-9]|\d\d)"
 _OPENAI_RESPONSES_ONLY = r"(?:o\d.*-pro|gpt-.*-pro\b|gpt-.*codex|codex-|computer-use|.*deep-research)"
 
 
@@ -45,6 +47,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     # Models (a pattern of the provider's names) that are asked in Responses when the client speaks it, and those that are always.
     responses: str = ""
     responses_only: str = ""
+    custom_tools: str = ""  # models (a pattern) that have tools whose calls are free text
     messages_only: str = ""  # models that are always asked in Anthropic's Messages
     address: Literal["plain", "azure"] = "plain"  # how addresses are made (addresses.py)
     # What every request says besides. Gateways keep caches that know nothing of our tenants: one's answer must never be another's.
@@ -65,6 +68,7 @@ QUIRKS: dict[str, Quirks] = {
         service_tiers=True,
         responses=_OPENAI_RESPONSES,
         responses_only=_OPENAI_RESPONSES_ONLY,
+        custom_tools=_OPENAI_CUSTOM_TOOLS,
     ),
     "azure": Quirks(
         max_tokens_field="max_completion_tokens",
@@ -73,6 +77,7 @@ QUIRKS: dict[str, Quirks] = {
         refuses=_NOT_OPENAI,
         responses=_OPENAI_RESPONSES,
         responses_only=_OPENAI_RESPONSES_ONLY,
+        custom_tools=_OPENAI_CUSTOM_TOOLS,
         messages_only="claude",
         address="azure",
     ),

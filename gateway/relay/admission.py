@@ -24,7 +24,7 @@ def admit(request: ChatRequest) -> None:
         raise BadRequest(f"at most {_TOOLS_MAX} tools can be given", metadata={"param": "tools"})
     for place, tool in enumerate(tools):
         kind = tool.get("type", "function")
-        if kind != "function":
+        if kind not in ("function", "custom"):
             raise _not_offered(f"tools[{place}].type", str(kind))
     if request.message_count > _MESSAGES_MAX:
         raise BadRequest(f"at most {_MESSAGES_MAX:,} messages can be sent", metadata={"param": "messages"})

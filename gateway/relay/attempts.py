@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.dialects.base import InvalidRequest, UpstreamDialect, UpstreamFault
-from gateway.dialects.registry import choose_dialect
+from gateway.dialects.registry import choose_dialect, fit_tools
 from gateway.providers.addresses import address_of
 from gateway.providers.auth import NotReady, auth_headers
 from gateway.relay.catalog import Candidate
@@ -45,6 +45,7 @@ def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> C
     dialect = choose_dialect(request, candidate.endpoint, spec, simulated=host.simulated)
     if request.opaque and getattr(dialect, "native", "") != request.native_dialect:
         raise InvalidRequest(f"{request.opaque} can only be sent to providers that speak the same wire format.", request.opaque)
+    request, lost = fit_tools(request, candidate.endpoint, spec)
     call = dialect.encode_request(
         request,
         candidate.endpoint,
@@ -52,8 +53,9 @@ def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> C
         stream=request.stream,
         max_tokens=plan.cap_tokens if plan else None,
     )
-    if call.dropped and request.provider.get("require_parameters") is True:
-        name = call.dropped[0]
+    dropped = lost + call.dropped
+    if dropped and request.provider.get("require_parameters") is True:
+        name = dropped[0]
         raise InvalidRequest(f"{name} would be left out for this model's provider, and provider.require_parameters forbids that.", name)
     headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, secret), **host.headers}
     url = address_of(spec, host.base_url, path=call.path, query=call.query, model=candidate.endpoint.provider_model_id)
@@ -62,7 +64,7 @@ def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> C
             headers |= signer.headers(url, headers, call.body)
         except NotReady as error:
             raise UpstreamDown("connect", str(error), sent=False) from error
-    return Call(dialect, url, headers, call.body, host.is_public_only, call.dropped)
+    return Call(dialect, url, headers, call.body, host.is_public_only, dropped)
 
 
 def fault_from_down(down: UpstreamDown, provider: str) -> UpstreamFault:

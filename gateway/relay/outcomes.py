@@ -44,10 +44,10 @@ def calls_of(answer: Json) -> list[tuple[str, str]]:
 
 def _call(call: Any) -> tuple[str, str]:
     """Return name and arguments; what is no text is none, so that a provider's nonsense is a fault of its own and not of ours."""
-    function = call.get("function") if isinstance(call, dict) else None
+    function = call.get("function") or call.get("custom") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return "", ""
-    name, arguments = function.get("name"), function.get("arguments")
+    name, arguments = function.get("name"), function.get("arguments", function.get("input"))
     return name if isinstance(name, str) else "", arguments if isinstance(arguments, str) else ""
 
 

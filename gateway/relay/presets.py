@@ -13,6 +13,7 @@ from accounts.request_rules import Preset, RequestRules
 from gateway.dialects.base import ChatRequest, InvalidRequest, Json
 from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.client import ClientDialect
+from gateway.dialects.custom_tools import flat_custom, function_for
 from gateway.relay.errors import BadRequest, NotFound
 
 MARK: Final = "@preset/"
@@ -168,17 +169,20 @@ def _unite_tools(merged: Json, preset_tools: Any, own_tools: Any, write: Callabl
 
 
 def _identity(tool: Json) -> str:
-    function = tool.get("function")
+    function = tool.get("function") or tool.get("custom")
     if isinstance(function, dict):
         return str(function.get("name"))
     return str(tool.get("name") or tool.get("type"))
 
 
 def _messages_tool(tool: Json) -> Json:
-    function = tool.get("function") or {}
+    custom = tool.get("custom")
+    function = function_for(custom) if isinstance(custom, dict) else tool.get("function") or {}
     shape = {"name": function.get("name"), "input_schema": function.get("parameters") or {"type": "object"}}
     return {**shape, "description": function["description"]} if function.get("description") else shape
 
 
 def _responses_tool(tool: Json) -> Json:
+    if isinstance(tool.get("custom"), dict):
+        return flat_custom(tool["custom"])
     return {"type": "function", **{name: value for name, value in (tool.get("function") or {}).items() if value is not None}}

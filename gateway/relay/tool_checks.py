@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 _decode = msgspec.json.Decoder().decode
+FREE_TEXT: Final = object()  # in the place of a schema: any text will do
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "string": (str,),
     "integer": (int,),
@@ -23,12 +24,15 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def schemas_of(tools: Any) -> dict[str, Any]:
-    """Return name → JSON Schema of the request's function tools; what is not one is left out."""
+    """Return name → JSON Schema of the request's function tools, FREE_TEXT of custom ones; what is neither is left out."""
     found: dict[str, Any] = {}
     for tool in tools if isinstance(tools, list) else ():
         function = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(function, dict) and isinstance(function.get("name"), str):
             found[function["name"]] = function.get("parameters")
+        custom = tool.get("custom") if isinstance(tool, dict) else None
+        if isinstance(custom, dict) and isinstance(custom.get("name"), str):
+            found[custom["name"]] = FREE_TEXT
     return found
 
 
@@ -37,6 +41,8 @@ def find_fault(calls: Iterable[tuple[str, str]], schemas: Mapping[str, Any]) -> 
     for name, arguments in calls:
         if name not in schemas:
             return "UnknownName"
+        if schemas[name] is FREE_TEXT:
+            continue
         try:
             values = _decode(arguments) if arguments.strip() else {}
         except msgspec.DecodeError:

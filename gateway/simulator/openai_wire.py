@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.simulator.directives import Directives, find_in_text
-from gateway.simulator.replies import SimChoice, SimReply, SimRequest, SimUsage
+from gateway.simulator.replies import FREE_TEXT, SimCall, SimChoice, SimReply, SimRequest, SimUsage
 from gateway.simulator.tokens import AUDIO_TOKENS, FILE_TOKENS, IMAGE_TOKENS, count_tokens, split_to_chunks
 from gateway.simulator.wire import BadBody, Frame, Json, Prompt, encode_json
 
@@ -148,8 +148,8 @@ def _read_message(message: Json, prompt: Prompt) -> str:
             flat = {"input_audio": AUDIO_TOKENS, "file": FILE_TOKENS}.get(str(part.get("type")), IMAGE_TOKENS)
             prompt.add_media(part, flat)
     for call in message.get("tool_calls") or ():
-        function = call.get("function") or {} if isinstance(call, dict) else {}
-        prompt.add_text(f"{function.get('name', '')}{function.get('arguments', '')}")
+        function = call.get("function") or call.get("custom") or {} if isinstance(call, dict) else {}
+        prompt.add_text(f"{function.get('name', '')}{function.get('arguments', function.get('input', ''))}")
     return "\n".join(words)
 
 
@@ -160,12 +160,26 @@ def _read_tools(body: Json, prompt: Prompt) -> tuple[tuple[str, Any], ...]:
         if isinstance(function, dict):
             prompt.add_json(function, tool.get("cache_control"))
             tools.append((str(function.get("name")), function.get("parameters") or {"type": "object"}))
-    return tuple(tools)
+        custom = tool.get("custom") if isinstance(tool, dict) else None
+        if isinstance(custom, dict):
+            prompt.add_json(custom)
+            tools.append((str(custom.get("name")), FREE_TEXT))
+    return allowed_of(tools, (body.get("tool_choice") or {}).get("allowed_tools") if isinstance(body.get("tool_choice"), dict) else None)
+
+
+def allowed_of(tools: list[tuple[str, Any]], allowed: Any) -> tuple[tuple[str, Any], ...]:
+    """Return the tools that a choice of ``allowed_tools`` leaves."""
+    if not isinstance(allowed, dict):
+        return tuple(tools)
+    names = [(tool.get("function") or tool.get("custom") or tool).get("name") for tool in allowed.get("tools") or ()]
+    return tuple(tool for tool in tools if tool[0] in names)
 
 
 def _tool_choice(choice: Any) -> str:
     if isinstance(choice, dict):
-        return str((choice.get("function") or {}).get("name") or "auto")
+        if isinstance(choice.get("allowed_tools"), dict):
+            return str(choice["allowed_tools"].get("mode"))
+        return str((choice.get("function") or choice.get("custom") or {}).get("name") or "auto")
     return choice if isinstance(choice, str) else "auto"
 
 
@@ -178,10 +192,14 @@ def _message(choice: SimChoice) -> Json:
     if choice.reasoning:
         message["reasoning_content"] = choice.reasoning
     if choice.calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in choice.calls
-        ]
+        message["tool_calls"] = [_call(call, call.arguments) for call in choice.calls]
     return message
+
+
+def _call(call: SimCall, arguments: str) -> Json:
+    if call.is_custom:
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": arguments}}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def _deltas(choice: SimChoice) -> Iterator[Json]:
@@ -190,9 +208,12 @@ def _deltas(choice: SimChoice) -> Iterator[Json]:
     for piece in split_to_chunks(choice.text):
         yield {"content": piece}
     for index, call in enumerate(choice.calls):
-        yield {"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}]}
+        yield {"tool_calls": [{"index": index, **_call(call, "")}]}
         for start in range(0, len(call.arguments), 12):
-            yield {"tool_calls": [{"index": index, "function": {"arguments": call.arguments[start : start + 12]}}]}
+            piece = call.arguments[start : start + 12]
+            yield {
+                "tool_calls": [{"index": index, **({"custom": {"input": piece}} if call.is_custom else {"function": {"arguments": piece}})}]
+            }
 
 
 def _delta_tokens(delta: Json) -> int:

@@ -13,6 +13,8 @@ from gateway.simulator.samples import sample_value
 from gateway.simulator.tokens import BYTES_PER_TOKEN, MESSAGE_TOKENS, count_tokens, cut_to_tokens
 
 _encode_json = msgspec.json.Encoder(order="sorted").encode
+FREE_TEXT = "free text"  # in the place of a schema: a tool whose calls are free text
+_FREE_TEXT = 'print("simulated")\n# no JSON: \\n is \\n, a face is 🙂\n'
 _QUOTE_CHARS = 80
 _PREFIXES_MAX = 10_000
 PICTURE_TOKENS = 1290  # that a picture drawn in a chat is counted as
@@ -62,11 +64,12 @@ class SimRequest(msgspec.Struct, kw_only=True):
 
 
 class SimCall(msgspec.Struct):
-    """One tool call; ``arguments`` is JSON text."""
+    """One tool call; ``arguments`` is JSON text, free text of a custom tool."""
 
     id: str
     name: str
     arguments: str
+    is_custom: bool = False
 
 
 class SimChoice(msgspec.Struct, kw_only=True):
@@ -208,6 +211,9 @@ def _tool_calls(request: SimRequest, directives: Directives, place: int) -> tupl
     for number in range(int(directives.get("calls", 1))):
         name, schema = named[number % len(named)]
         digest = hashlib.sha256(f"{request.prompt_key}\n{place}\n{number}\n{name}".encode()).hexdigest()
+        if schema == FREE_TEXT:
+            calls.append(SimCall(f"call_{digest[:24]}", name, _FREE_TEXT, is_custom=True))
+            continue
         value = sample_value(schema if isinstance(schema, dict) else {"type": "object"})
         calls.append(SimCall(f"call_{digest[:24]}", name, _encode_json(value if isinstance(value, dict) else {}).decode()))
     return tuple(calls)

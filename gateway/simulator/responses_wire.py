@@ -4,14 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.simulator.directives import Directives, find_in_text
-from gateway.simulator.openai_wire import OpenAiWire
-from gateway.simulator.replies import SimCall, SimChoice, SimReply, SimRequest, SimUsage
+from gateway.simulator.openai_wire import OpenAiWire, allowed_of
+from gateway.simulator.replies import FREE_TEXT, SimCall, SimChoice, SimReply, SimRequest, SimUsage
 from gateway.simulator.tokens import FILE_TOKENS, IMAGE_TOKENS, count_tokens, split_to_chunks
 from gateway.simulator.wire import BadBody, Frame, Json, Prompt, encode_json
 
 _CREATED_S = 1_767_225_600
 _OUTPUT_MIN_TOKENS = 16
-_ITEMS = ("message", "function_call", "function_call_output", "reasoning")
+_ITEMS = ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output", "reasoning")
+_CALLS = {
+    "function_call": ("response.function_call_arguments", "arguments"),
+    "custom_tool_call": ("response.custom_tool_call_input", "input"),
+}
+_DONE = {"arguments": ("name", "arguments"), "input": ("input",)}
 _SEAL = "sealed-"
 
 
@@ -30,8 +35,9 @@ class ResponsesWire:
         prompt.add_text(str(body.get("instructions") or ""))
         tools = []
         for tool in body.get("tools") or ():
-            prompt.add_json({name: tool.get(name) for name in ("name", "description", "parameters")})
-            tools.append((str(tool.get("name")), tool.get("parameters") or {"type": "object"}))
+            is_custom = tool.get("type") == "custom"
+            prompt.add_json({name: tool.get(name) for name in ("name", "description", "format" if is_custom else "parameters")})
+            tools.append((str(tool.get("name")), FREE_TEXT if is_custom else tool.get("parameters") or {"type": "object"}))
         form = (body.get("text") or {}).get("format") or {}
         limit, choice = body.get("max_output_tokens"), body.get("tool_choice")
         if isinstance(limit, int) and limit < _OUTPUT_MIN_TOKENS:
@@ -42,8 +48,8 @@ class ResponsesWire:
             prompt_tokens=prompt.tokens,
             prompt_key=prompt.key,
             max_tokens=limit if isinstance(limit, int) else None,
-            tools=tuple(tools),
-            tool_choice=str(choice.get("name")) if isinstance(choice, dict) else choice or "auto",
+            tools=allowed_of(tools, choice if isinstance(choice, dict) and "mode" in choice else None),
+            tool_choice=str(choice.get("mode") or choice.get("name")) if isinstance(choice, dict) else choice or "auto",
             tools_answered=answered,
             json_schema=form.get("schema", {}) if form.get("type") == "json_schema" else None,
             json_object=form.get("type") == "json_object",
@@ -88,9 +94,10 @@ class ResponsesWire:
                 yield frame("response.output_text.done", **place, content_index=0, text=part["text"], logprobs=[])
                 yield frame("response.content_part.done", **place, content_index=0, part=part)
             else:
-                for start in range(0, len(item["arguments"]), 12):
-                    yield frame("response.function_call_arguments.delta", 3, **place, delta=item["arguments"][start : start + 12])
-                yield frame("response.function_call_arguments.done", **place, name=item["name"], arguments=item["arguments"])
+                kind, takes = _CALLS[item["type"]]
+                for start in range(0, len(item[takes]), 12):
+                    yield frame(f"{kind}.delta", 3, **place, delta=item[takes][start : start + 12])
+                yield frame(f"{kind}.done", **place, **{name: item[name] for name in _DONE[takes]})
             yield frame("response.output_item.done", output_index=index, item=item)
         if reply.choices[0].finish is not None:
             whole = self._response(reply, items, directives)
@@ -126,6 +133,7 @@ _EMPTY: dict[str, Json] = {
     "message": {"content": []},
     "reasoning": {"summary": [], "encrypted_content": ""},
     "function_call": {"arguments": ""},
+    "custom_tool_call": {"input": ""},
 }
 
 
@@ -148,11 +156,11 @@ def _read_input(source: Any, prompt: Prompt) -> tuple[str, bool]:
         words = _read_item(item, prompt)
         if item.get("role") == "user":
             last_user = words
-    return last_user, kind == "function_call_output"
+    return last_user, kind in ("function_call_output", "custom_tool_call_output")
 
 
 def _read_item(item: Json, prompt: Prompt) -> str:
-    content = item.get("content", item.get("output", item.get("arguments", item.get("encrypted_content"))))
+    content = next((item[name] for name in ("content", "output", "arguments", "input", "encrypted_content") if name in item), None)
     if isinstance(content, str):
         prompt.add_text(content)
         return content
@@ -179,6 +187,9 @@ def _items(reply: SimReply) -> list[Json]:
 
 
 def _call(call: SimCall, place: int, reply: SimReply) -> Json:
+    if call.is_custom:
+        custom = {"type": "custom_tool_call", "id": f"ctc_{reply.id}_{place}", "status": "completed", "call_id": call.id}
+        return {**custom, "name": call.name, "input": call.arguments}
     known = {"type": "function_call", "id": f"fc_{reply.id}_{place}", "status": "completed", "call_id": call.id}
     return {**known, "name": call.name, "arguments": call.arguments}
 

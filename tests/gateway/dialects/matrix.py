@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.dialects.base import InvalidRequest
-from gateway.dialects.registry import dialect_for
+from gateway.dialects.registry import dialect_for, fit_tools
 from tests.gateway.dialects.builders import endpoint, provider, request
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "dialects.md"
@@ -32,6 +32,12 @@ SUPPORTS: Final = {
 HELLO: Final = {"role": "user", "content": "hello"}
 SCHEMA: Final = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 TOOL: Final = {"type": "function", "function": {"name": "look", "parameters": SCHEMA}}
+FREE: Final = {"type": "custom", "custom": {"name": "run"}}
+GRAMMAR: Final = {
+    "type": "custom",
+    "custom": {"name": "run", "format": {"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}}},
+}
+ALLOWED: Final = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "custom", "custom": {"name": "run"}}]}}
 PNG, PDF, WAV = "data:image/png;base64,iVBORw0KGgo=", "data:application/pdf;base64,JVBERi0=", "UklGRg=="
 CALL: Final = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 SIGNED: Final = {"type": "reasoning.text", "text": "Hm.", "signature": "c2ln", "format": "anthropic-claude-v1", "index": 0}
@@ -63,6 +69,9 @@ FEATURES: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     ),
     "`tool_choice: required`": ({"tools": [TOOL], "tool_choice": "required"}, {"tools": [TOOL]}),
     "`parallel_tool_calls: false`": ({"tools": [TOOL], "parallel_tool_calls": False}, {"tools": [TOOL]}),
+    "tools of type `custom` (free text)": ({"tools": [FREE]}, {}),
+    "a grammar for their text": ({"tools": [GRAMMAR]}, {"tools": [FREE]}),
+    "`tool_choice: allowed_tools`": ({"tools": [TOOL, FREE], "tool_choice": ALLOWED}, {"tools": [TOOL, FREE]}),
     "`functions` (legacy)": ({"functions": [{"name": "look"}]}, {}),
     "`response_format: json_object`": ({"response_format": {"type": "json_object"}}, {}),
     "`response_format: json_schema`": ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}}, {}),
@@ -101,7 +110,9 @@ def fate(feature: str, form: str) -> str:
     fields, without = FEATURES[feature]
 
     def send(body: dict[str, Any]) -> Any:
-        return dialect_for(form).encode_request(request(**body), spec, host, stream=False, max_tokens=None)
+        fitted, lost = fit_tools(request(**body), spec, host)
+        call = dialect_for(form).encode_request(fitted, spec, host, stream=False, max_tokens=None)
+        return msgspec.structs.replace(call, dropped=lost + call.dropped)
 
     try:
         call, plain = send(fields), send(without)

@@ -200,9 +200,3 @@ def test_a_long_text_and_a_large_picture_are_few_values():
     read = request(messages=[{"role": "user", "content": [{"type": "text", "text": "a road, " * 200_000}, picture]}])
     assert (read.prompt_bytes, read.image_parts) == (1_600_000, 1)
     assert gc.isenabled()
-
-
-def test_tools_with_free_text_are_refused_by_name():
-    with pytest.raises(InvalidRequest, match="use function tools") as refusal:
-        request(tools=[{"type": "function", "function": {"name": "f"}}, {"type": "custom", "custom": {"name": "g"}}])
-    assert refusal.value.param == "tools[1].type"

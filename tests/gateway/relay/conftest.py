@@ -103,6 +103,7 @@ CARDS = {
     "test/searching": {"alpha": PAID, "anthropic": RateCard(rates={**DEAR.rates, "searches": units.SEARCH_PICOS})},
     "test/gemini": {"gem": PAID},
     "test/responses": {"rhea": PAID},
+    "test/gpt-5": {"openai": PAID},
     "test/free": {"alpha": FREE},
     "test/rescued": {"dead": PAID, "openrouter": DEAR},
     "test/spared": {"alpha": DEAR, "openrouter": PAID},

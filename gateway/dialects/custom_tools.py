@@ -1,0 +1,220 @@
+"""Tools of type ``custom``, whose calls are free text: OpenAI's own. Everybody else gets a function with one field of text. Pure.
+
+A request is rewritten for such a provider (``as_functions``); in its answer the calls of those functions are free text again, before a
+client dialect writes it. A grammar cannot be imposed there: it is told in words, and reported as left out.
+"""
+
+from typing import Any
+
+import msgspec
+
+from gateway.dialects.base import ChatRequest, Json
+from gateway.dialects.client import Closing, StreamEncoder
+from gateway.dialects.free_text import FIELD, FreeText
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+def as_functions(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
+    """Return the request without what only OpenAI's own models know of tools, and the names of what that leaves out."""
+    source = request.body
+    body = {**source, "messages": [_plain_message(message) for message in source["messages"]]}
+    dropped: list[str] = []
+    if source.get("tools"):
+        body["tools"] = [_plain_tool(tool) for tool in source["tools"]]
+        where = "format" if request.native_dialect == "responses" else "custom.format"
+        dropped = [f"tools[{place}].{where}" for place, tool in enumerate(source["tools"]) if grammar_of(tool.get("custom"))]
+    choice = source.get("tool_choice")
+    if isinstance(choice, dict) and choice.get("type") == "custom":
+        body["tool_choice"] = {"type": "function", "function": {"name": choice["custom"]["name"]}}
+    elif isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        names = {name_of(tool) for tool in choice["allowed_tools"]["tools"]}
+        body["tools"] = [tool for tool in body["tools"] if name_of(tool) in names]
+        body["tool_choice"] = choice["allowed_tools"]["mode"]
+    return msgspec.structs.replace(request, body=body, native={}, native_dialect=""), tuple(dropped)
+
+
+def name_of(tool: Json) -> Any:
+    """Return the name of a tool, or of one that a choice names, in Chat Completions' form."""
+    return (tool.get("function") or tool.get("custom") or tool).get("name")
+
+
+def grammar_of(custom: Any) -> Json | None:
+    """Return the grammar (``syntax``, ``definition``) that a custom tool's text must follow, if it has one."""
+    form = custom.get("format") if isinstance(custom, dict) else None
+    return form["grammar"] if isinstance(form, dict) and form.get("type") == "grammar" else None
+
+
+def flat_custom(custom: Json) -> Json:
+    """Return a custom tool as Responses has it."""
+    flat = {name: value for name, value in custom.items() if value is not None}
+    if grammar := grammar_of(custom):
+        flat["format"] = {"type": "grammar", **grammar}
+    return {"type": "custom", **flat}
+
+
+def function_for(custom: Json) -> Json:
+    """Return the function that stands in for a custom tool."""
+    text: Json = {"type": "string", "description": "The whole text, as it is."}
+    if grammar := grammar_of(custom):
+        text["description"] += f" It must follow this {grammar['syntax']} grammar:\n{grammar['definition']}"
+    parameters = {"type": "object", "properties": {FIELD: text}, "required": [FIELD], "additionalProperties": False}
+    said = {"description": custom["description"]} if custom.get("description") else {}
+    return {"name": custom["name"], **said, "parameters": parameters}
+
+
+def arguments_for(text: str) -> str:
+    """Return the arguments of a call that stands in for one with free text."""
+    return _encode_json({FIELD: text}).decode()
+
+
+def function_call_of(call: Json) -> Json:
+    """Return name and arguments of a call of either kind."""
+    custom = call.get("custom")
+    if not isinstance(custom, dict):
+        return call["function"]  # type: ignore[no-any-return]
+    return {"name": custom["name"], "arguments": arguments_for(custom["input"])}
+
+
+def _plain_tool(tool: Json) -> Json:
+    custom = tool.get("custom")
+    if tool.get("type") != "custom" or custom is None:
+        return tool
+    rest = {name: value for name, value in tool.items() if name != "custom"}
+    return {**rest, "type": "function", "function": function_for(custom)}
+
+
+def _plain_message(message: Json) -> Json:
+    calls = message.get("tool_calls")
+    if not calls or not any(call.get("type") == "custom" for call in calls):
+        return message
+    plain = [{"id": call["id"], "type": "function", "function": function_call_of(call)} for call in calls]
+    return {**message, "tool_calls": plain}
+
+
+def show_free_text(body: Json, request: ChatRequest) -> None:
+    """Turn the calls of stand-ins in a whole canonical answer back into free text, in place."""
+    if not request.custom_tools:
+        return
+    for choice in body["choices"]:
+        message = choice["message"]
+        if calls := message.get("tool_calls"):
+            message["tool_calls"] = [_free_call(call, request.custom_tools) for call in calls]
+
+
+def _free_call(call: Json, names: tuple[str, ...]) -> Json:
+    function = call.get("function")
+    if not isinstance(function, dict) or function.get("name") not in names:
+        return call
+    text = FreeText()
+    words = text.feed(function.get("arguments") or "") + text.finish()
+    return {"id": call["id"], "type": "custom", "custom": {"name": function["name"], "input": words}}
+
+
+def showing_free_text(encoder: StreamEncoder, request: ChatRequest) -> StreamEncoder:
+    """Return ``encoder`` as it is, or behind one that turns the calls of stand-ins back into free text."""
+    return FreeTextEncoder(encoder, request.custom_tools) if request.custom_tools else encoder
+
+
+class FreeTextEncoder(StreamEncoder):
+    """Turns the calls of stand-ins in chunks into free text before another encoder writes them, as it arrives.
+
+    Free text does not show where it ends: other calls of its choice wait until it is whole.
+    """
+
+    __slots__ = ("_encoder", "_held", "_names", "_open", "_texts", "keepalive")
+
+    def __init__(self, encoder: StreamEncoder, names: tuple[str, ...]) -> None:
+        self._encoder = encoder
+        self._names = names
+        self._texts: dict[tuple[int, int], FreeText] = {}  # by choice and call
+        self._open: dict[int, int] = {}  # choice → its call whose text is not whole
+        self._held: dict[int, list[Json]] = {}  # choice → what waits for that
+        self.keepalive = encoder.keepalive
+
+    def encode(self, chunks: list[Json]) -> bytes:
+        """Return the events of ``chunks``."""
+        shown = []
+        for chunk in chunks:
+            choices = [kept for choice in chunk["choices"] if (kept := self._shown(choice)) is not None]
+            if choices:
+                shown.append({**chunk, "choices": choices})
+        data = self._encoder.encode(shown)
+        self.keepalive = self._encoder.keepalive
+        return data
+
+    def finish(self, closing: Closing) -> bytes:
+        """Return the events that end an answer, what waited before them."""
+        return self._rest() + self._encoder.finish(closing)
+
+    def fail(self, error: Json, closing: Closing | None) -> bytes:
+        """Return the events that end a stream with ``error``, what waited before them."""
+        return self._rest() + self._encoder.fail(error, closing)
+
+    def _rest(self) -> bytes:
+        chunks = []
+        for index in list(self._open):
+            if calls := self._end(index):
+                choice = {"index": index, "delta": {"tool_calls": calls}, "finish_reason": None, "native_finish_reason": None}
+                chunks.append({"object": "chat.completion.chunk", "choices": [choice]})
+        return self._encoder.encode(chunks) if chunks else b""
+
+    def _shown(self, choice: Json) -> Json | None:
+        """Return the choice with its calls as free text; None when nothing is left to tell now."""
+        delta, index, has_ended = choice["delta"], choice["index"], bool(choice.get("finish_reason"))
+        told = delta.get("tool_calls")
+        if not told and not (has_ended and index in self._open):
+            return choice
+        calls = self._calls(index, told or [])
+        if has_ended:
+            calls += self._end(index)
+        kept = {name: value for name, value in delta.items() if name != "tool_calls"}
+        if calls:
+            kept["tool_calls"] = calls
+        elif not has_ended and not any(kept.values()):
+            return None
+        return {**choice, "delta": kept}
+
+    def _calls(self, index: int, deltas: list[Json]) -> list[Json]:
+        """Return what can be told of calls now, each call's deltas in their order."""
+        queue = [*self._held.pop(index, ()), *deltas]
+        told: list[Json] = []
+        while queue:
+            waits: list[Json] = []
+            for delta in queue:
+                place, busy = delta["index"], self._open.get(index)
+                if (busy is None or busy == place) and all(one["index"] != place for one in waits):
+                    told += self._take(index, delta)
+                else:
+                    waits.append(delta)
+            if len(waits) == len(queue):
+                self._held[index] = waits
+                break
+            queue = waits
+        return told
+
+    def _take(self, index: int, delta: Json) -> list[Json]:
+        place, function = delta["index"], delta.get("function") or {}
+        text = self._texts.get((index, place))
+        name = function.get("name")
+        if text is None and name not in self._names:
+            return [delta]
+        is_new = text is None
+        if text is None:
+            text = self._texts[index, place] = FreeText()
+            self._open[index] = place
+        words = text.feed(function.get("arguments") or "")
+        if text.is_closed and self._open.get(index) == place:
+            del self._open[index]
+        if is_new:
+            return [{"index": place, "id": delta.get("id", ""), "type": "custom", "custom": {"name": name, "input": words}}]
+        return [{"index": place, "custom": {"input": words}}] if words else []
+
+    def _end(self, index: int) -> list[Json]:
+        """Return the rest of a choice's calls."""
+        told: list[Json] = []
+        while (place := self._open.pop(index, None)) is not None:
+            if words := self._texts[index, place].finish():
+                told.append({"index": place, "custom": {"input": words}})
+            told += self._calls(index, [])
+        return told
