@@ -34,6 +34,7 @@ _DOCUMENTS = {"application/pdf": "pdf", "text/csv": "csv", "text/html": "html", 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9\-()\[\] ]|(?<= ) ")
 _TIERS = frozenset({"priority", "default", "flex"})
 _NAME_MAX_CHARS = 200
+_GONE = "No longer available. Do not call it."
 _NOVA_EFFORTS = _GPT_EFFORTS = ("low", "medium", "high")
 
 
@@ -167,6 +168,9 @@ def _options(source: Json, endpoint: EndpointSpec, dropped: list[str]) -> Json:
 
 def _put_tools(source: Json, body: Json, endpoint: EndpointSpec, dropped: list[str]) -> None:
     tools = [tool for tool in source.get("tools") or () if isinstance(tool.get("function"), dict)]
+    if not tools and (used := _used_tools(body["messages"])):
+        # A conversation with calls is refused without a list of tools.
+        body["toolConfig"] = {"tools": [{"toolSpec": _tool_spec({"name": name, "description": _GONE})} for name in used]}
     if not tools:
         return
     if endpoint.supported_parameters and "tools" not in endpoint.supported_parameters:
@@ -183,6 +187,11 @@ def _put_tools(source: Json, body: Json, endpoint: EndpointSpec, dropped: list[s
         body["toolConfig"]["toolChoice"] = {"tool": {"name": (choice.get("function") or {}).get("name", choice.get("name"))}}
     elif choice in ("auto", "required"):
         body["toolConfig"]["toolChoice"] = {"any": {}} if choice == "required" else {"auto": {}}
+
+
+def _used_tools(turns: list[Json]) -> list[str]:
+    """Return the names of the tools that a conversation called, each once."""
+    return list(dict.fromkeys(block["toolUse"]["name"] for turn in turns for block in turn["content"] if "toolUse" in block))
 
 
 def _tool_spec(function: Json) -> Json:

@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.dialects.base import Answer, BadAnswer, Json, StreamDecoder
 from gateway.dialects.faults import make_fault, malformed
+from gateway.dialects.repeated_chunks import RepeatedChunk
 from gateway.dialects.signed_thoughts import details_of
 from gateway.dialects.tool_deltas import ToolDeltas, arguments_text, new_call_id
 from gateway.dialects.usage import usage_from_chat
@@ -179,17 +180,33 @@ def _clean_call(call: Json) -> Json:
     }
 
 
+def _plain_words(choices: list[Any]) -> str:
+    """Return the words of one choice that has nothing else to say, as nearly every chunk of a stream; '' otherwise."""
+    choice = choices[0]
+    if len(choices) != 1 or choice.__class__ is not dict or choice.get("finish_reason") or choice.get("index").__class__ is not int:
+        return ""
+    delta = choice.get("delta")
+    if delta.__class__ is not dict or not (len(delta) == 1 or (len(delta) == 2 and "role" in delta)):  # noqa: PLR2004 -- words and role
+        return ""
+    words: Any = delta.get("content")
+    return words if words.__class__ is str else ""
+
+
 class ChatStreamDecoder(StreamDecoder):
     """Streams of OpenAI and its many imitators."""
 
-    __slots__ = ("_tools",)
+    __slots__ = ("_repeated", "_tools")
 
     def __init__(self) -> None:
         super().__init__()
+        self._repeated = RepeatedChunk()
         self._tools: dict[int, ToolDeltas] = {}
 
     def decode(self, event: SseEvent) -> list[Json]:
         """Return the chunk of ``event``, or nothing for end marks, usage reports and pieces that say nothing."""
+        if not event.event and (words := self._repeated.read(event.data)):
+            self.output_chars += len(words)
+            return [self._repeated.chunk_with(words)]
         try:
             chunk = _decode_json(event.data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -205,9 +222,10 @@ class ChatStreamDecoder(StreamDecoder):
             error = chunk.get("error", chunk)
             self.fault = make_fault(error if isinstance(error, dict) else {"message": str(error)}, status=200)
             return []
-        return self._chunk(chunk)
+        return self._chunk(chunk, event)
 
-    def _chunk(self, chunk: Json) -> list[Json]:
+    def _take_head(self, chunk: Json) -> bool:
+        """Take out of a chunk who answers; says whether it reported usage."""
         pop = chunk.pop
         upstream_id, model, usage = pop("id", None), pop("model", None), pop("usage", None)
         if "provider" in chunk:
@@ -220,25 +238,18 @@ class ChatStreamDecoder(StreamDecoder):
             self.service_tier = chunk["service_tier"]
         if usage is not None:
             self._report(usage_from_chat(usage))
+        return usage is not None
+
+    def _chunk(self, chunk: Json, event: SseEvent) -> list[Json]:
+        has_usage = self._take_head(chunk)
         choices = chunk.get("choices")
         if not choices or choices.__class__ is not list:
             return []
-        # Nearly every chunk of a stream: one choice with a few words and nothing else.
-        choice = choices[0]
-        if (
-            len(choices) == 1
-            and choice.__class__ is dict
-            and not choice.get("finish_reason")
-            and choice.get("index").__class__ is int
-            and (delta := choice.get("delta")).__class__ is dict
-            and (words := delta.get("content")).__class__ is str
-            and words
-            and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))  # noqa: PLR2004 -- the words and the role
-        ):
-            choice["finish_reason"] = choice["native_finish_reason"] = None
+        if words := _plain_words(choices):
+            choices[0]["finish_reason"] = choices[0]["native_finish_reason"] = None
             self.output_chars += len(words)
             self.output_seen = True
-        elif not self._clean_choices(choices, has_usage=usage is not None):
+        elif not self._clean_choices(choices, has_usage=has_usage):
             return []
         created = chunk.get("created")
         if created.__class__ is int:
@@ -247,6 +258,8 @@ class ChatStreamDecoder(StreamDecoder):
             self.created_s = self.created_s or int(time.time())
             chunk["created"] = self.created_s
         chunk["object"] = "chat.completion.chunk"
+        if words and not has_usage and not event.event:
+            self._repeated.learn(event.data, chunk)
         return [chunk]
 
     def _clean_choices(self, choices: list[Any], *, has_usage: bool) -> bool:

@@ -71,7 +71,7 @@ def check_tools(tools: list[Tool]) -> None:
 def check_calls(calls: list[ToolCall], place: str) -> None:
     """Raises: InvalidRequest for a call that lacks what its type needs; ``place`` is the message's."""
     for number, call in enumerate(calls):
-        if call.type == "function" and call.function is None:
+        if call.type != "custom" and call.function is None:
             raise _missing(f"{place}.tool_calls[{number}].function", "call", call.type)
         if call.type == "custom" and call.custom is None:
             raise _missing(f"{place}.tool_calls[{number}].custom", "call", call.type)
@@ -112,6 +112,8 @@ def _check_named_choice(choice: Json, tools: list[Tool]) -> None:
         function = choice.get("function")
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise InvalidRequest("tool_choice.function.name must be a string.", "tool_choice.function.name")
+        if all(tool.function is None or tool.function.name != function["name"] for tool in tools):
+            raise InvalidRequest("tool_choice.function.name must be the name of one of the tools.", "tool_choice.function.name")
     elif kind == "custom":
         custom = choice.get("custom")
         name = custom.get("name") if isinstance(custom, dict) else None

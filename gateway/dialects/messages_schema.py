@@ -272,6 +272,8 @@ def check_messages(body: Any) -> MessagesBody:
             raise InvalidRequest(f"{param} is required.", param)
     if typed.tool_choice is not None and not isinstance(typed.tool_choice, _Auto | _None) and not typed.tools:
         raise InvalidRequest("tool_choice demands a tool, but tools is empty.", "tool_choice")
+    if isinstance(typed.tool_choice, NamedTool) and all(tool.name != typed.tool_choice.name for tool in typed.tools or ()):
+        raise InvalidRequest("tool_choice.name must be the name of one of the tools.", "tool_choice.name")
     return typed
 
 

@@ -211,7 +211,7 @@ def _put_tools(typed: ResponsesBody, canonical: Json) -> None:
     if isinstance(choice, dict):
         choice, tools = _choice(choice, tools)
     elif choice not in (None, "none", "auto", "required"):
-        raise InvalidRequest(f"tool_choice must be none, auto, required or a function, not {choice!r}.", "tool_choice")
+        raise InvalidRequest(f"tool_choice must be none, auto, required or a named tool, not {choice!r}.", "tool_choice")
     canonical["tools"] = tools
     if choice is not None:
         canonical["tool_choice"] = choice
@@ -239,7 +239,9 @@ def _custom_tool(tool: Tool) -> Json:
 def _choice(choice: Json, tools: list[Json]) -> tuple[Any, list[Json]]:
     """Return the choice in chat form, and the tools that it leaves."""
     kind = choice.get("type")
-    if kind == "function" and isinstance(choice.get("name"), str):
+    if kind == "function":
+        if not any(tool["type"] == "function" and name_of(tool) == choice.get("name") for tool in tools):
+            raise InvalidRequest("tool_choice.name must be the name of one of the functions in tools.", "tool_choice.name")
         return {"type": "function", "function": {"name": choice["name"]}}, tools
     if kind == "custom":
         if not any(tool["type"] == "custom" and name_of(tool) == choice.get("name") for tool in tools):

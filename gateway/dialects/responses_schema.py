@@ -184,6 +184,8 @@ class ResponsesBody(msgspec.Struct):
     presence_penalty: _Penalty = None
     top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
     include: list[str] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    max_tool_calls: Annotated[int, msgspec.Meta(ge=1)] | None = None
     tools: list[Tool] | None = None
     tool_choice: str | Json | None = None
     parallel_tool_calls: bool | None = None
@@ -212,6 +214,7 @@ _CHOICES: dict[str, str] = {
     "format.type": "text, grammar",
     "format.syntax": "lark, regex",
     "detail": "auto, low, high, original",
+    "truncation": "auto, disabled",
     "effort": "max, xhigh, high, medium, low, minimal, none",
     "service_tier": "auto, default, fast, flex, priority, scale",
 }

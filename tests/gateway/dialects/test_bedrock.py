@@ -228,3 +228,12 @@ def test_error_answers_say_their_kind_in_a_header(status, kind, message, error_t
 def test_what_is_no_answer_is_refused(body):
     with pytest.raises(BadAnswer):
         decode_bedrock_answer(body)
+
+
+def test_a_conversation_with_calls_lists_them_although_the_request_has_no_tools():
+    calls = [{"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+    turns = [{"role": "assistant", "content": None, "tool_calls": calls}, {"role": "tool", "tool_call_id": "a", "content": "seen"}]
+    body, call = encode(messages=[{"role": "user", "content": "hi"}, *turns, *turns])
+    (tool,) = body["toolConfig"]["tools"]
+    assert (tool["toolSpec"]["name"], tool["toolSpec"]["description"]) == ("look", "No longer available. Do not call it.")
+    assert not call.dropped

@@ -200,3 +200,10 @@ def test_a_long_text_and_a_large_picture_are_few_values():
     read = request(messages=[{"role": "user", "content": [{"type": "text", "text": "a road, " * 200_000}, picture]}])
     assert (read.prompt_bytes, read.image_parts) == (1_600_000, 1)
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("call", [{"id": "a", "type": "function"}, {"id": "a", "type": "web"}, {"id": "a"}])
+def test_an_earlier_call_of_nothing_is_refused_by_name(call):
+    with pytest.raises(InvalidRequest) as refusal:
+        request(messages=[{"role": "user", "content": "hi"}, {"role": "assistant", "content": None, "tool_calls": [call]}])
+    assert refusal.value.param == "messages[1].tool_calls[0].function"

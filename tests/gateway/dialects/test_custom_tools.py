@@ -301,3 +301,12 @@ def test_whole_answers_have_free_text_too(call):
 def test_a_function_of_another_name_stays_one():
     body = msgspec.json.decode(ChatClient().encode_answer(answer([STAND_IN]), request(tools=[LOOK]), HEAD, CLOSING))
     assert body["choices"][0]["message"]["tool_calls"] == [STAND_IN]
+
+
+def test_a_choice_of_a_function_that_is_not_there_is_refused_in_each_format():
+    with pytest.raises(InvalidRequest, match="one of the tools") as refusal:
+        request(tools=[LOOK, RUN], tool_choice={"type": "function", "function": {"name": "run"}})
+    assert refusal.value.param == "tool_choice.function.name"
+    with pytest.raises(InvalidRequest) as refusal:
+        respond(tools=[FLAT, {"type": "function", "name": "look"}], tool_choice={"type": "function", "name": "run"})
+    assert refusal.value.param == "tool_choice.name"

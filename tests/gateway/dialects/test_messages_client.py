@@ -276,3 +276,9 @@ def test_there_and_back_a_conversation_means_the_same(turns):
     _, body = upstream(decode(*said), native=False)
 
     assert body["messages"] == said
+
+
+def test_a_choice_of_a_tool_that_is_not_there_is_refused_by_name():
+    with pytest.raises(InvalidRequest) as refusal:
+        decode(tools=[{"name": "f", "input_schema": {"type": "object"}}], tool_choice={"type": "tool", "name": "g"})
+    assert refusal.value.param == "tool_choice.name"
