@@ -29,16 +29,17 @@ class _Tollway:
         self._url = url
 
     async def start(self) -> None:
-        from gateway.relay.upstream import UpstreamClient  # noqa: PLC0415 -- one client per process is loaded
+        from gateway.relay.upstream import UpstreamClient, aim  # noqa: PLC0415 -- one client per process is loaded
 
         self._client = UpstreamClient(connect_timeout_s=5, idle_timeout_s=60)
+        self._target = aim(self._url, _HEADERS)
 
     async def whole(self, body: bytes) -> bytes:
-        answer = await self._client.send(self._url, body=body, headers=_HEADERS, timeout_s=60)
+        answer = await self._client.send(self._target, body, timeout_s=60)
         return answer.body
 
     async def pieces(self, body: bytes) -> AsyncIterator[bytes]:
-        async with self._client.stream(self._url, body=body, headers=_HEADERS, timeout_s=60) as answer:
+        async with self._client.stream(self._target, body, timeout_s=60) as answer:
             while (piece := await answer.read()) is not None:
                 yield piece
 

@@ -45,6 +45,7 @@ PROMPT_METERS: Final = (
 )
 COMPLETION_METERS: Final = ("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens")
 TOKEN_METERS: Final = PROMPT_METERS + COMPLETION_METERS
+_OF_THE_PROMPT: Final = frozenset(PROMPT_METERS)
 UNIT_METERS: Final = ("requests", "searches", "seconds", "characters", "pages", "images")
 _NO_UNITS: Final[Mapping[str, int]] = {}
 
@@ -169,6 +170,28 @@ def cost(card: RateCard, usage: Usage, *, service_tier: str = "", at: dt.datetim
     return result
 
 
+def totals(card: RateCard, usage: Usage, meters: Mapping[str, int], *, service_tier: str = "", at: dt.datetime) -> tuple[int, int]:
+    """Return the picos of what ``cost`` finds, and the part of them that is for the prompt, without lines; every request asks for it.
+
+    ``meters`` are those of ``usage``. Raises: UnpricedMeter, InvalidUsage.
+    """
+    rates = card.rates
+    if service_tier or card.tiers or card.time_prices:
+        rates = rates_in_force(card, prompt_tokens=usage.prompt_tokens, service_tier=service_tier, at=at)  # type: ignore[assignment]
+    total = prompt = 0
+    for meter, count in meters.items():
+        rate = rates.get(meter)
+        if rate is None:
+            rate = rate_of(rates, meter)
+        if rate is None or count < 0:
+            cost(card, usage, service_tier=service_tier, at=at)  # which says what is wrong
+            raise AssertionError(meter)
+        total += rate * count
+        if meter in _OF_THE_PROMPT:
+            prompt += rate * count
+    return total, prompt
+
+
 def is_priced(card: RateCard, model_type: str = "chat") -> bool:
     """Return whether a model of this type can be sold at this card: what it always uses has a rate (0 included)."""
     return bool(sold_meters(card, model_type))
@@ -234,6 +257,8 @@ _Kind = tuple[str, bool, bool, bool]
 # card is kept beside its rows, so that its id stays its own.
 _dearest_of: dict[int, tuple[RateCard, dict[_Kind, tuple[_Dearest, ...]]]] = {}
 _DEAREST_CARDS_MAX: Final = 20_000
+# The same of text alone: picos per token of the prompt, of the answer, and per request; None where that does not say all.
+_text_rates: dict[int, tuple[RateCard, tuple[int, int, int] | None]] = {}
 
 
 def _find_dearest(card: RateCard, kind: _Kind) -> tuple[_Dearest, ...]:
@@ -252,6 +277,24 @@ def _find_dearest(card: RateCard, kind: _Kind) -> tuple[_Dearest, ...]:
             for edge, rates in _rate_sets(one)
         )
     return rows
+
+
+def text_bound(card: RateCard, prompt_tokens_max: int, output_tokens_max: int) -> int | None:
+    """Return what ``upper_bound`` finds for text without units at the base service tier, where the card has one set of rates, else None."""
+    known = _text_rates.get(id(card))
+    if known is None or known[0] is not card:
+        known = _keep_text_rates(card)
+    rates = known[1]
+    return None if rates is None else rates[0] * prompt_tokens_max + rates[1] * output_tokens_max + rates[2]
+
+
+def _keep_text_rates(card: RateCard) -> tuple[RateCard, tuple[int, int, int] | None]:
+    if len(_text_rates) >= _DEAREST_CARDS_MAX:
+        _text_rates.clear()
+    rows = _find_dearest(card, ("", False, False, True))
+    is_plain = len(rows) == 1 and "image_output_tokens" not in card.rates  # those are no text
+    known = _text_rates[id(card)] = card, (rows[0].input_picos, rows[0].output_picos, rows[0].request_picos) if is_plain else None
+    return known
 
 
 def upper_bound(

@@ -22,6 +22,36 @@ _CHUNKED = (b"transfer-encoding", b"chunked")
 _CLOSE = (b"connection", b"close")
 
 
+class Arrival:
+    """An event that becomes one of asyncio's when somebody waits for it: nearly every body is there before it is asked for."""
+
+    __slots__ = ("_event", "_is_set")
+
+    def __init__(self) -> None:
+        self._event: Event | None = None
+        self._is_set = False
+
+    def set(self) -> None:
+        """Let everyone who waits go on."""
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
+
+    def clear(self) -> None:
+        """Make those wait who come from now on."""
+        self._is_set = False
+        if self._event is not None:
+            self._event.clear()
+
+    async def wait(self) -> bool:
+        """Return when it is set."""
+        if not self._is_set:
+            if self._event is None:
+                self._event = Event()
+            await self._event.wait()
+        return True
+
+
 class DirectCycle(RequestResponseCycle):
     """One request and its answer. Each short cut says whether it could be taken; where not, the ASGI message does the same."""
 
@@ -92,8 +122,13 @@ class DirectProtocol(HttpToolsProtocol):
         self._idle_since_s: float | None = None
         self._idle_timer: TimerHandle | None = None
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; what it means is asked once, when all are here."""
+        self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
         """Begin a request as uvicorn does, in a ``DirectCycle``."""
+        self.expect_100_continue = dict(self.headers).get(b"expect", b"").lower() == b"100-continue"
         if self.parser.should_upgrade() or self.limit_concurrency is not None:
             super().on_headers_complete()
             return
@@ -112,7 +147,7 @@ class DirectProtocol(HttpToolsProtocol):
                 access_logger=self.access_logger,
                 access_log=self.access_log,
                 default_headers=self.server_state.default_headers,
-                message_event=Event(),
+                message_event=cast("Event", Arrival()),
                 expect_100_continue=self.expect_100_continue,
                 keep_alive=version != "1.0" and self.parser.should_keep_alive(),
                 on_response=self.on_response_complete,

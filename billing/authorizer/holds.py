@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -126,8 +127,17 @@ class Holds:
 
     # --- the life of a hold ---
 
-    async def reserve(self, *, event_id: uuid.UUID, caller: Caller, amount_nanos: int, context: HoldContext) -> Hold:
-        """Set an upper bound of the cost aside, in every scope at once or in none. Repeating an ``event_id`` holds once.
+    async def reserve(
+        self,
+        *,
+        event_id: uuid.UUID,
+        caller: Caller,
+        amount_nanos: int,
+        context: HoldContext,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Hold:
+        """Set an upper bound of the cost aside, in every scope at once or in none. Repeating an ``event_id`` holds once. ``meanwhile`` is
+        called once the store has been asked; it must not fail.
 
         Raises: InsufficientCredit, AdmissionFrozen, KeyDisabled, KeyExpired, InvalidKey, AmountOutOfRange; MoneyStoreDown (or its
         children SpoolFull and BooksDown): then no paid request may run.
@@ -138,7 +148,7 @@ class Holds:
         self._spool.check_room()
         hold = Hold(event_id=event_id, event=event_id.hex, caller=caller, amount_nanos=amount_nanos, context=context)
         try:
-            await self._take(hold, force=False)
+            await self._take(hold, force=False, meanwhile=meanwhile)
         except (asyncio.CancelledError, MoneyStoreDown):
             # The command may be on its way, or its answer was lost; this one is behind it.
             self._connection.run_script(RELEASE, self._keys(hold), (self._connection.run_id, caller.org_id, hold.event))
@@ -194,10 +204,10 @@ class Holds:
     def _keys(self, hold: Hold) -> tuple[str, ...]:
         return hold_keys(hold.caller.shard, hold.caller.org_id, (hold.caller.key_id,))
 
-    async def _take(self, hold: Hold, *, force: bool) -> None:
+    async def _take(self, hold: Hold, *, force: bool, meanwhile: Callable[[], None] | None = None) -> None:
         caller, keys, context = hold.caller, self._keys(hold), msgspec.json.encode(hold.context)
         for _ in range(4):
-            reply = await self._connection.run_script(
+            asked = self._connection.run_script(
                 RESERVE,
                 keys,
                 (
@@ -211,6 +221,10 @@ class Holds:
                     context,
                 ),
             )
+            if meanwhile is not None:
+                meanwhile()
+                meanwhile = None
+            reply = await asked
             status = reply[0]
             if status != b"EPOCH":
                 self._note_epoch(caller.shard, reply[1])

@@ -90,6 +90,7 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     prompt_bytes: int = 0
     media_bytes: int = 0
     body_bytes: int = 0  # of the whole body as it was sent: whatever else in it a model may read, it is no longer than this
+    is_text: bool = False  # known to be of nothing but text
     image_parts: int = 0
     audio_parts: int = 0
     video_parts: int = 0

@@ -43,6 +43,10 @@ _FINISH: dict[str, str] = {
 }
 
 
+_PLAIN_MESSAGE = frozenset({"role", "content", "refusal", "annotations"})
+_PLAIN_ENDS = ("stop", "length")  # which are called so by us too
+
+
 def finish_reason(native: Any) -> str | None:
     """Return the normalised finish reason; an unknown word of a provider counts as stop, null as not finished."""
     return _FINISH.get(native.lower(), "stop") if isinstance(native, str) and native else None
@@ -121,7 +125,12 @@ def decode_chat_answer(body: bytes) -> Answer:
     choices = parsed.get("choices")
     if not isinstance(choices, list) or not {dict}.issuperset(map(type, choices)):
         raise BadAnswer(malformed("an answer without choices"))
-    clean = [_clean_choice(choice, place) for place, choice in enumerate(choices)]
+    chars = _plain_chars(choices)
+    if chars:
+        clean = choices
+    else:
+        clean = [_clean_choice(choice, place) for place, choice in enumerate(choices)]
+        chars = sum([text_chars(choice["message"]) for choice in clean])
     created = parsed.get("created")
     upstream_id, model, usage = parsed.pop("id", None), parsed.pop("model", None), parsed.pop("usage", None)
     parsed.pop("provider", None)
@@ -130,7 +139,6 @@ def decode_chat_answer(body: bytes) -> Answer:
     parsed.setdefault("system_fingerprint", None)
     parsed["choices"] = clean
     last = next((choice for choice in reversed(clean) if choice["finish_reason"] != "error"), clean[-1] if clean else {})
-    chars = sum([text_chars(choice["message"]) for choice in clean])
     tier = parsed.get("service_tier")
     return Answer(
         body=parsed,
@@ -143,6 +151,31 @@ def decode_chat_answer(body: bytes) -> Answer:
         output_seen=chars > 0 or any(_has_media(choice["message"]) for choice in clean),
         output_chars=chars,
     )
+
+
+def _plain_chars(choices: list[Json]) -> int:
+    """Bring the one choice of nearly every answer, words and nothing else, into its form and return how many characters it has.
+
+    Returns 0 for anything else, which is left as it is.
+    """
+    if len(choices) != 1:
+        return 0
+    choice = choices[0]
+    message = choice.get("message")
+    native = choice.get("finish_reason")
+    if (
+        message.__class__ is not dict
+        or not message.keys() <= _PLAIN_MESSAGE
+        or (words := message.get("content")).__class__ is not str
+        or message.get("refusal")
+        or choice.get("index") != 0
+        or native not in _PLAIN_ENDS
+    ):
+        return 0
+    message["role"] = "assistant"
+    choice["native_finish_reason"] = native
+    choice.setdefault("logprobs", None)
+    return len(words)
 
 
 def _clean_choice(choice: Json, place: int) -> Json:

@@ -289,6 +289,7 @@ def measure(request: ChatRequest, typed: ChatBody) -> None:
         total += sum(len(msgspec.json.encode(body[name])) for name in _READ_AS_JSON if body.get(name))
     request.prompt_bytes = total
     request.message_count = len(typed.messages)
+    request.is_text = not (request.image_parts or request.audio_parts or request.video_parts or request.file_parts)
 
 
 def _measure_part(request: ChatRequest, part: Part) -> int:

@@ -16,7 +16,8 @@ _RESPONSES_NAMES = {
     "input_tokens_details": "prompt_tokens_details",
     "output_tokens_details": "completion_tokens_details",
 }
-_TOTALS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+_PLAIN_REPORT = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", *_DETAILS})
 
 
 def count(value: Any) -> int:
@@ -33,10 +34,11 @@ def count(value: Any) -> int:
 def _is_plain(report: Json) -> bool:
     """Whether the report counts nothing but whole prompts and answers that add up: what most are."""
     prompt_tokens, completion_tokens = report.get("prompt_tokens"), report.get("completion_tokens")
-    if prompt_tokens.__class__ is not int or completion_tokens.__class__ is not int:
+    if prompt_tokens.__class__ is not int or completion_tokens.__class__ is not int or not report.keys() <= _PLAIN_REPORT:
         return False
-    for name, value in report.items():
-        if value and name not in _TOTALS and (value.__class__ is not dict or any(value.values())):
+    for name in _DETAILS:
+        details = report.get(name)
+        if details and (details.__class__ is not dict or any(details.values())):
             return False
     total = report.get("total_tokens")
     return 0 <= prompt_tokens <= _COUNT_MAX and 0 <= completion_tokens <= _COUNT_MAX and total == prompt_tokens + completion_tokens

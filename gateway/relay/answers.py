@@ -1,5 +1,7 @@
 """Answers that come as a whole: try endpoints until one answers, price, settle, send."""
 
+import time
+
 from catalog.types import Usage
 from gateway.dialects.base import Answer, BadAnswer, InvalidRequest, UpstreamFault
 from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_call
@@ -11,7 +13,7 @@ from gateway.relay.hold import Cashier
 from gateway.relay.metadata import answer_headers, router_metadata
 from gateway.relay.other_forms import is_stream, read_streamed_answer
 from gateway.relay.outcomes import calls_of
-from gateway.relay.settlement import Settler, estimate_usage, unit_usage
+from gateway.relay.settlement import Bill, Settler, estimate_usage, unit_usage
 from gateway.relay.tries import Attempt, Dispatcher
 from gateway.relay.turns import ask_in_turn
 from gateway.relay.upstream import UpstreamClient, UpstreamDown
@@ -45,7 +47,14 @@ class AnswerRelay:
         outcome.service_tier = answer.service_tier
         bill = self._settler.settle(generation)
         calls = calls_of(answer.body) if answer.finish_reason == "tool_calls" else None
-        self._log.finished(generation, attempt, calls=calls)
+        ended_ns = time.perf_counter_ns()
+        try:
+            await self._tell(generation, attempt, exchange, answer, bill)
+        finally:  # the client need not wait for it
+            self._log.finished(generation, attempt, calls=calls, ended_ns=ended_ns)
+
+    @staticmethod
+    async def _tell(generation: Generation, attempt: Attempt, exchange: Exchange, answer: Answer, bill: Bill) -> None:
         candidate, dialect = attempt.candidate, generation.dialect
         if answer.finish_reason == "error" and not dialect.shows_failed_finish:
             raise ProviderFailed(
@@ -84,13 +93,7 @@ class AnswerRelay:
         try:
             call = prepare_call(generation, candidate, attempt.secret)
             attempt.dropped = call.dropped
-            upstream = await self._client.send(
-                call.url,
-                body=call.body,
-                headers=call.headers,
-                timeout_s=attempt.timeout_s,
-                is_public_only=call.is_public_only,
-            )
+            upstream = await self._client.send(call.target, call.body, timeout_s=attempt.timeout_s)
         except InvalidRequest as refusal:
             return fault_from_refusal(refusal)
         except UpstreamDown as down:

@@ -1,18 +1,19 @@
 """One try at one endpoint: what is sent, how a failure is classified, and what the caller is told when nothing worked."""
 
-from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final, NamedTuple
 
-import msgspec
-
-from gateway.dialects.base import InvalidRequest, UpstreamDialect, UpstreamFault
+from gateway.dialects.base import ChatRequest, InvalidRequest, UpstreamCall, UpstreamDialect, UpstreamFault
 from gateway.dialects.registry import choose_dialect, fit_tools
 from gateway.providers.addresses import address_of
 from gateway.providers.auth import NotReady, auth_headers
 from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError, ProviderFailed
+from gateway.relay.estimate import HoldPlan
 from gateway.relay.generation import Generation
-from gateway.relay.upstream import UpstreamDown
+from gateway.relay.upstream import Target, UpstreamDown, aim
 
+_JSON_HEADERS: Final = {"content-type": "application/json"}
 # The request itself is at fault: another endpoint of the same model would say the same.
 _CALLERS_FAULT = frozenset({400, 413, 422})
 # Refusals that another endpoint, with another window or policy, may not share.
@@ -24,15 +25,29 @@ _NOT_EXPRESSIBLE = "not_expressible"
 _OURS = "the provider refused the operator's credential or account"
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(NamedTuple):
     """A request ready to be sent upstream."""
 
     dialect: UpstreamDialect
-    url: str
-    headers: Mapping[str, str]
+    target: Target
     body: bytes
-    is_public_only: bool
-    dropped: tuple[str, ...] = ()
+    dropped: tuple[str, ...]
+
+
+class _Ahead(NamedTuple):
+    candidate: Candidate
+    secret: str
+    call: Call
+
+
+def prepare_ahead(generation: Generation, candidate: Candidate, plan: HoldPlan) -> None:
+    """Make the call to the candidate while its hold is under way, so that ``prepare_call`` finds it ready. What fails here fails there."""
+    generation.ahead = None
+    if candidate.host.is_balanced:
+        return  # which credential will be used is not known yet
+    secret = candidate.host.credential
+    with suppress(Exception):
+        generation.ahead = _Ahead(candidate, secret, _prepare(generation.request, candidate, secret, plan.cap_tokens))
 
 
 def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> Call:
@@ -40,31 +55,53 @@ def prepare_call(generation: Generation, candidate: Candidate, secret: str) -> C
 
     Raises: InvalidRequest for what the dialect cannot express, UpstreamDown when nothing authenticates us there now.
     """
-    spec, host = candidate.host.spec, candidate.host
-    plan, request = generation.plan, generation.request
-    dialect = choose_dialect(request, candidate.endpoint, spec, simulated=host.simulated)
+    ahead: _Ahead | None = generation.ahead
+    generation.ahead = None
+    if ahead is not None and ahead.candidate is candidate and ahead.secret == secret:
+        return ahead.call
+    return _prepare(generation.request, candidate, secret, generation.plan.cap_tokens if generation.plan else None)
+
+
+def _prepare(request: ChatRequest, candidate: Candidate, secret: str, cap_tokens: int | None) -> Call:
+    form = request.kind, request.native_dialect
+    dialect = candidate.dialects.get(form)
+    if dialect is None:
+        dialect = choose_dialect(request, candidate.endpoint, candidate.host.spec, simulated=candidate.host.simulated)
+        candidate.dialects[form] = dialect
     if request.opaque and getattr(dialect, "native", "") != request.native_dialect:
         raise InvalidRequest(f"{request.opaque} can only be sent to providers that speak the same wire format.", request.opaque)
-    request, lost = fit_tools(request, candidate.endpoint, spec)
+    request, lost = fit_tools(request, candidate.endpoint, candidate.host.spec) if request.has_custom else (request, ())
     call = dialect.encode_request(
         request,
         candidate.endpoint,
-        spec,
+        candidate.host.spec,
         stream=request.stream,
-        max_tokens=plan.cap_tokens if plan else None,
+        max_tokens=cap_tokens,
     )
     dropped = lost + call.dropped
     if dropped and request.provider.get("require_parameters") is True:
         name = dropped[0]
         raise InvalidRequest(f"{name} would be left out for this model's provider, and provider.require_parameters forbids that.", name)
-    headers = {"content-type": "application/json", **call.headers, **auth_headers(spec, secret), **host.headers}
+    return Call(dialect, _target_of(candidate, call, secret), call.body, dropped)
+
+
+def _target_of(candidate: Candidate, call: UpstreamCall, secret: str) -> Target:
+    spec, host = candidate.host.spec, candidate.host
+    signer = host.signers.get(secret)
+    is_plain = signer is None and not call.query and (not call.headers or call.headers == _JSON_HEADERS)
+    if is_plain and (target := candidate.targets.get((call.path, secret))) is not None:
+        return target
+    headers = {**_JSON_HEADERS, **call.headers, **auth_headers(spec, secret), **host.headers}
     url = address_of(spec, host.base_url, path=call.path, query=call.query, model=candidate.endpoint.provider_model_id)
-    if (signer := host.signers.get(secret)) is not None:
+    if signer is not None:
         try:
             headers |= signer.headers(url, headers, call.body)
         except NotReady as error:
             raise UpstreamDown("connect", str(error), sent=False) from error
-    return Call(dialect, url, headers, call.body, host.is_public_only, dropped)
+    target = aim(url, headers, is_public_only=host.is_public_only)
+    if is_plain:
+        candidate.targets[call.path, secret] = target
+    return target
 
 
 def fault_from_down(down: UpstreamDown, provider: str) -> UpstreamFault:

@@ -14,12 +14,14 @@ from catalog.listings import Listings
 from catalog.pricing import blended_picos, is_priced
 from catalog.switch_reader import SwitchedOff
 from catalog.types import CallerPrice, CredentialSettings, EndpointSpec, ModelSpec, ModelType, ProviderSpec, Snapshot
+from gateway.dialects.base import UpstreamDialect
 from gateway.dialects.registry import find_dialect
 from gateway.providers.auth import Signer, UnknownAuth, needs_signer
 from gateway.providers.signers import make_signer
 from gateway.providers.table import lacks_for, standing_headers
 from gateway.relay.config import RelayConfig
 from gateway.relay.families import ROUTER_ROWS, latest_aliases, listed_aliases
+from gateway.relay.upstream import Target
 
 _DRAWING_DIALECTS = frozenset({"gemini", "vertex"})  # in which a model of pictures can be asked for a chat
 _log = logging.getLogger(__name__)
@@ -74,12 +76,16 @@ class Host:
 class Candidate:
     """An endpoint at a host that can be called. ``blended_picos`` compares prices: three input tokens and one output token.
 
-    ``is_at_cost`` says that the customer's card is the provider's own, so that a request is priced once for both.
+    ``is_at_cost`` says that the customer's card is the provider's own, so that a request is priced once for both. ``dialects`` and
+    ``targets`` are what was worked out for earlier requests (attempts.py).
     """
 
     endpoint: EndpointSpec
     host: Host
     blended_picos: int
+    is_at_cost: bool = False
+    dialects: dict[tuple[ModelType, str], UpstreamDialect] = field(default_factory=dict, init=False, repr=False, compare=False)
+    targets: dict[tuple[str, str], Target] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def draws_in_chats(self) -> bool:
@@ -90,8 +96,6 @@ class Candidate:
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What an answer from here says about itself: whether no real model was asked."""
         return [(b"x-tollway-simulated", b"1")] if self.host.simulated else []
-
-    is_at_cost: bool = False
 
 
 def _host(spec: ProviderSpec, config: RelayConfig, sealer: Sealer) -> Host | None:

@@ -6,7 +6,7 @@ A token is at least one byte, so the bytes of everything the model reads bound i
 import msgspec
 
 from billing.money import nanos_from_picos
-from catalog.pricing import upper_bound
+from catalog.pricing import text_bound, upper_bound
 from catalog.types import EndpointSpec
 from gateway.dialects.base import ChatRequest
 from gateway.dialects.reasoning import resolve_thinking
@@ -42,6 +42,11 @@ class HoldPlan(msgspec.Struct, frozen=True):
 
 def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
     """Return a bound of the prompt's tokens at this endpoint."""
+    if request.is_text and not request.searches_web:
+        bound = max(request.prompt_bytes, request.body_bytes) + request.message_count * _TOKENS_PER_MESSAGE + _TOKENS_OVERHEAD
+        if request.body.get("tools"):
+            bound += _TOKENS_TOOLS
+        return min(bound, endpoint.context_length) if endpoint.context_length else bound
     # Each input of an embedding, and each document of a ranking, has the whole window to itself.
     windows = request.message_count if request.kind in ("embedding", "rerank") else 1
     if endpoint.context_length and (request.audio_parts or request.video_parts or request.file_parts or has_odd_media(request)):
@@ -95,6 +100,10 @@ def bound_nanos(request: ChatRequest, endpoint: EndpointSpec, *, prompt_tokens: 
     """Return the most that this many tokens of this request can cost at the endpoint, in nanos."""
     if endpoint.is_free:
         return 0
+    if request.is_text and not request.service_tier and "modalities" not in request.body and not request.searches_web:
+        bound = text_bound(endpoint.price, prompt_tokens, output_tokens)
+        if bound is not None and not ("searches" in endpoint.price.rates and quirks_of(endpoint.provider).searches_max):
+            return nanos_from_picos(bound)
     modalities = request.body.get("modalities") or ()
     picos = upper_bound(
         endpoint.price,

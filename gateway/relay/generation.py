@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from typing import Any
 
 import msgspec
 import uuid_utils.compat
@@ -57,6 +58,7 @@ class Generation(msgspec.Struct, eq=False):
     candidate: Candidate | None = None
     attempts: list[AttemptRecord] = msgspec.field(default_factory=list)
     first_byte_ns: int = 0
+    ahead: Any = None  # the call to the first candidate, made while the hold was under way (attempts.py)
     outcome: Outcome = msgspec.field(default_factory=Outcome)
     settled: bool = False
 

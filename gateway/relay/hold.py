@@ -1,12 +1,14 @@
 """Taking and growing the hold of one request, and saying clearly why it was refused."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from accounts.types import InvalidKey, KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyStoreDown
 from billing.authorizer.holds import AdmissionFrozen, AmountOutOfRange, HoldContext, Holds, InsufficientCredit
 from billing.money import usd_text
 from gateway.dialects.base import ChatRequest
+from gateway.relay.attempts import prepare_ahead
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
 from gateway.relay.errors import AccountFrozen, BadRequest, OutOfCredit, Unauthorized, Unavailable
@@ -151,6 +153,7 @@ class Cashier:
             caller=generation.caller,
             amount_nanos=plan.amount_nanos,
             context=context,
+            meanwhile=partial(prepare_ahead, generation, candidate, plan),
         )
         generation.plan = plan
 

@@ -162,10 +162,9 @@ class Http1Connection(asyncio.Protocol):
         self.status = self._parser.get_status_code()
         if self.status < 200:  # noqa: PLR2004 -- an interim answer; the real one follows
             return
-        for name, value in self.headers:
-            if name == b"content-encoding" and value.lower() not in (b"identity", b""):
-                # Not asked for. 47: zlib or gzip, whichever it is.
-                self._inflate = zlib.decompressobj(47)
+        if dict(self.headers).get(b"content-encoding", b"").lower() not in (b"identity", b""):
+            # Not asked for. 47: zlib or gzip, whichever it is.
+            self._inflate = zlib.decompressobj(47)
         if self._waits_for == _HEAD:
             self._wake()
 

@@ -35,11 +35,7 @@ async def open_stream(client: UpstreamClient, generation: Generation, attempt: A
         try:
             call = prepare_call(generation, candidate, attempt.secret)
             attempt.dropped = call.dropped
-            upstream = await stack.enter_async_context(
-                client.stream(
-                    call.url, body=call.body, headers=call.headers, timeout_s=attempt.timeout_s, is_public_only=call.is_public_only
-                )
-            )
+            upstream = await stack.enter_async_context(client.stream(call.target, call.body, timeout_s=attempt.timeout_s))
             attempt.headers = upstream.headers
             if upstream.status != _OK:
                 return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())

@@ -43,6 +43,7 @@ _NOT_PARAMETERS = frozenset(
         *("input_type",),
     },
 )
+_NO_PARAMETERS: frozenset[str] = frozenset()
 # How many endpoints are tried before those of last resort: of the attempts that a request has, one is theirs.
 _BEFORE_LAST_RESORT = 3
 _PARAMETER_NAMES = {"reasoning_effort": "reasoning", "functions": "tools", "function_call": "tool_choice"}
@@ -96,7 +97,26 @@ def refusal_of(  # noqa: C901, PLR0911 -- a list of rules, read from top to bott
 
 def parameters_of(body: dict[str, Any]) -> frozenset[str]:
     """Return the request's fields that an endpoint has to support, under the catalog's names."""
+    if body.keys() <= _NOT_PARAMETERS:
+        return _NO_PARAMETERS
     return frozenset(_PARAMETER_NAMES.get(name, name) for name, value in body.items() if value is not None and name not in _NOT_PARAMETERS)
+
+
+def _allowed(candidates: Sequence[Candidate], wish: Preferences, parameters: frozenset[str], max_tokens: int | None) -> Route:
+    """Return the candidates that no rule keeps from serving the request, in their order, and what ruled the others out."""
+    if wish is NO_PREFERENCES:  # then there is one rule that they could break
+        if max_tokens is None:
+            return Route(list(candidates))
+        allowed = [one for one in candidates if not 0 < one.endpoint.max_output_tokens < max_tokens]
+        return Route(allowed, {"max_tokens": len(candidates) - len(allowed)} if len(allowed) < len(candidates) else {})
+    route = Route([])
+    for candidate in candidates:
+        rule = refusal_of(candidate, wish, parameters, max_tokens)
+        if rule:
+            route.excluded_by[rule] = route.excluded_by.get(rule, 0) + 1
+        else:
+            route.candidates.append(candidate)
+    return route
 
 
 def order_endpoints(
@@ -109,18 +129,9 @@ def order_endpoints(
     rng: random.Random,
 ) -> Route:
     """Return the endpoints of one model in the order to try. An empty list comes with the rules that emptied it."""
-    route = Route([])
+    route = _allowed(candidates, wish, parameters, max_tokens)
     allowed = route.candidates
-    if wish is NO_PREFERENCES and max_tokens is None:
-        allowed += candidates  # there is no rule that they could break
-        candidates = ()
-    for candidate in candidates:
-        rule = refusal_of(candidate, wish, parameters, max_tokens)
-        if rule:
-            route.excluded_by[rule] = route.excluded_by.get(rule, 0) + 1
-        else:
-            allowed.append(candidate)
-    for name in SOFT_PARAMETERS:
+    for name in SOFT_PARAMETERS if parameters else ():
         if name in parameters:
             able = [candidate for candidate in allowed if name in candidate.endpoint.supported_parameters]
             allowed = able or allowed
@@ -144,6 +155,8 @@ def with_suffix(wish: Preferences, suffix: str) -> Preferences:
 
 def names_of(request: ChatRequest) -> tuple[str, ...]:
     """Return the models that the request names, in order and each once. Raises: BadRequest without any."""
+    if request.model is not None and not request.models:
+        return (request.model,)
     names = request.models if request.model is None else (request.model, *request.models)
     if not names:
         raise BadRequest("model is required", metadata={"param": "model"}, remedy="GET /api/v1/models lists every model id.")

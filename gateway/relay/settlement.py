@@ -10,7 +10,7 @@ import msgspec
 from billing.authorizer.holds import Holds
 from billing.money import nanos_from_picos
 from billing.types import UsageEvent
-from catalog.pricing import PROMPT_METERS, TOKEN_METERS, Cost, UnpricedMeter, cost, rate_of, sold_meters
+from catalog.pricing import PROMPT_METERS, TOKEN_METERS, UnpricedMeter, rate_of, sold_meters, totals
 from catalog.types import METERS, EndpointSpec, ModelType, RateCard, Usage, meters_of
 from gateway.dialects.base import ChatRequest
 from gateway.dialects.client import Closing
@@ -30,6 +30,7 @@ class Bill(msgspec.Struct, frozen=True):
     """What a request came to. ``amount_nanos`` is charged to the customer; ``cost_nanos`` is the provider's own price."""
 
     usage: Usage
+    meters: dict[str, int]  # those of the usage that are not zero
     amount_nanos: int
     amount_picos: int
     prompt_nanos: int  # the part of amount_nanos that is for the prompt
@@ -89,31 +90,35 @@ def partial_usage(generation: Generation, reported: Usage | None, output_chars: 
     return reported if missing <= 0 else msgspec.structs.replace(reported, output_tokens=reported.output_tokens + missing, is_estimate=True)
 
 
-def _priced(card: RateCard, usage: Usage, service_tier: str, at: dt.datetime, endpoint_id: str) -> Cost:
+def _priced(
+    card: RateCard, usage: Usage, meters: dict[str, int], *, service_tier: str = "", at: dt.datetime, endpoint_id: str
+) -> tuple[int, int]:
+    """Return the picos of the usage, and those of its prompt."""
     try:
-        return cost(card, usage, service_tier=service_tier, at=at)
+        return totals(card, usage, meters, service_tier=service_tier, at=at)
     except UnpricedMeter as unpriced:
         # Routing admits priced endpoints only. A meter that nobody announced is not guessed at: what is priced is charged, the rest
         # reported.
         _log.exception("unpriced_meter endpoint=%s meters=%s", endpoint_id, unpriced.meters)
-        return unpriced.priced
+        return unpriced.priced.picos, sum(line.picos for line in unpriced.priced.lines if line.meter in PROMPT_METERS)
 
 
 def probable_nanos(endpoint: EndpointSpec, *, prompt_tokens: int, output_tokens: int, at: dt.datetime) -> int:
     """Return what so many tokens of text probably cost at the endpoint, nanos: an estimate, not a bound."""
-    return _priced(endpoint.price, Usage(input_tokens=prompt_tokens, output_tokens=output_tokens), "", at, endpoint.id).nanos
+    usage = Usage(input_tokens=prompt_tokens, output_tokens=output_tokens)
+    return nanos_from_picos(_priced(endpoint.price, usage, meters_of(usage), at=at, endpoint_id=endpoint.id)[0])
 
 
 def probable_cost_nanos(candidate: Candidate, usage: Usage, *, at: dt.datetime) -> int:
     """Return what a provider probably charges us for an answer that was cancelled, nanos."""
     if candidate.host.simulated:
         return 0
-    return _priced(candidate.endpoint.cost, usage, "", at, candidate.endpoint.id).nanos
+    return nanos_from_picos(_priced(candidate.endpoint.cost, usage, meters_of(usage), at=at, endpoint_id=candidate.endpoint.id)[0])
 
 
 def _lost_nanos(generation: Generation, host: Host) -> int:
     """Return what tries that did not answer cost us, nanos. Nothing when the answer is simulated: then no books are kept of its cost."""
-    return 0 if host.simulated else sum(one.cost_nanos for one in generation.attempts)
+    return 0 if host.simulated else sum([one.cost_nanos for one in generation.attempts])
 
 
 def price(generation: Generation, candidate: Candidate) -> Bill:
@@ -121,17 +126,16 @@ def price(generation: Generation, candidate: Candidate) -> Bill:
     outcome = generation.outcome
     usage = outcome.usage or _NOTHING
     at = _EPOCH + dt.timedelta(milliseconds=generation.started_at_ms)
-    endpoint = candidate.endpoint
-    paid = _priced(endpoint.cost, usage, outcome.service_tier, at, endpoint.id)
-    provider_nanos = 0 if candidate.host.simulated else paid.nanos
+    endpoint, meters, tier = candidate.endpoint, meters_of(usage), outcome.service_tier
+    charge = paid = _priced(endpoint.cost, usage, meters, service_tier=tier, at=at, endpoint_id=endpoint.id)
+    provider_nanos = 0 if candidate.host.simulated else nanos_from_picos(paid[0])
     if endpoint.is_free or is_free_of_charge(outcome, usage, generation.request.kind):
-        return Bill(usage, 0, 0, 0, provider_nanos)
-    charge = paid if candidate.is_at_cost else _priced(endpoint.price, usage, outcome.service_tier, at, endpoint.id)
-    prompt_picos = 0
-    for line in charge.lines:
-        if line.meter in PROMPT_METERS:
-            prompt_picos += line.picos
-    return Bill(usage, charge.nanos, charge.picos, min(nanos_from_picos(prompt_picos), charge.nanos), provider_nanos)
+        return Bill(usage, meters, 0, 0, 0, provider_nanos)
+    if not candidate.is_at_cost:
+        charge = _priced(endpoint.price, usage, meters, service_tier=tier, at=at, endpoint_id=endpoint.id)
+    picos, prompt_picos = charge
+    nanos = nanos_from_picos(picos)
+    return Bill(usage, meters, nanos, picos, min(nanos_from_picos(prompt_picos), nanos), provider_nanos)
 
 
 class Settler:
@@ -176,7 +180,7 @@ class Settler:
             provider_name=host.spec.name,
             endpoint_id=endpoint.id,
             price_version_id=endpoint.price_version_id,
-            meters=meters_of(bill.usage),
+            meters=bill.meters,
             started_at_ms=generation.started_at_ms,
             latency_ms=(first_ns - generation.started_ns) // 1_000_000,
             generation_ms=(now_ns - first_ns) // 1_000_000,

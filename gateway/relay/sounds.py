@@ -54,9 +54,7 @@ class SoundRelay:
         try:
             call = prepare_call(generation, attempt.candidate, attempt.secret)
             attempt.dropped = call.dropped
-            async with self._client.stream(
-                call.url, body=call.body, headers=call.headers, timeout_s=attempt.timeout_s, is_public_only=call.is_public_only
-            ) as upstream:
+            async with self._client.stream(call.target, call.body, timeout_s=attempt.timeout_s) as upstream:
                 attempt.headers = upstream.headers
                 if upstream.status != _OK:
                     return call.dialect.decode_error(upstream.status, upstream.header, await upstream.read_all())

@@ -100,8 +100,11 @@ class AttemptLog:
         *,
         fault: UpstreamFault | None = None,
         calls: list[tuple[str, str]] | None = None,
+        ended_ns: int | None = None,
     ) -> None:
-        """Note how the answer ended, when its outcome is known: ``fault`` broke it off, ``calls`` are its tool calls."""
+        """Note how the answer ended, when its outcome is known: ``fault`` broke it off, ``calls`` are its tool calls. It was whole at
+        ``ended_ns``, else it is now.
+        """
         if fault is not None:
             self._fail(attempt, fault)
             return
@@ -119,7 +122,7 @@ class AttemptLog:
                 word,
                 # At least one: 0 is no measurement. A whole answer has no first token.
                 max((generation.first_byte_ns - began_ns) // _NS_PER_MS, 1) if request.stream else 0,
-                (time.perf_counter_ns() - began_ns) // _NS_PER_MS,
+                ((ended_ns or time.perf_counter_ns()) - began_ns) // _NS_PER_MS,
                 None if usage is None or usage.is_estimate else usage,
                 calls,
                 request.body.get("tools") if calls else None,

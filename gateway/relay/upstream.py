@@ -43,6 +43,13 @@ class _Origin(NamedTuple):
     is_public_only: bool
 
 
+class Target(NamedTuple):
+    """Where a request goes, and its head up to the length of its body."""
+
+    origin: _Origin
+    head: bytes
+
+
 class UpstreamAnswer:
     """A whole answer: status, headers, body."""
 
@@ -108,27 +115,21 @@ class UpstreamClient:
                 connection.close()
         self._idle.clear()
 
-    async def send(
-        self, url: str, *, body: bytes, headers: Mapping[str, str], timeout_s: float, is_public_only: bool = False
-    ) -> UpstreamAnswer:
+    async def send(self, target: Target, body: bytes, *, timeout_s: float) -> UpstreamAnswer:
         """POST and read the whole answer. Raises: UpstreamDown."""
-        origin, head = _head_of(url, is_public_only)
-        request = _request(head, headers, body)
-        connection = await self._exchange(origin, request, timeout_s=timeout_s, whole=True)
+        connection = await self._exchange(target.origin, _request(target, body), timeout_s=timeout_s, whole=True)
         pieces = connection.pieces
         answer = UpstreamAnswer(connection.status, connection.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        self._release(origin, connection)
+        self._release(target.origin, connection)
         return answer
 
     @asynccontextmanager
-    async def stream(
-        self, url: str, *, body: bytes, headers: Mapping[str, str], timeout_s: float, is_public_only: bool = False
-    ) -> AsyncIterator[UpstreamStream]:
+    async def stream(self, target: Target, body: bytes, *, timeout_s: float) -> AsyncIterator[UpstreamStream]:
         """POST and hand out the answer as it arrives; ``timeout_s`` bounds the wait for its head. Leaving before the end closes the
         connection, which stops the provider. Raises: UpstreamDown.
         """
-        origin, head = _head_of(url, is_public_only)
-        connection = await self._exchange(origin, _request(head, headers, body), timeout_s=timeout_s, whole=False)
+        origin = target.origin
+        connection = await self._exchange(origin, _request(target, body), timeout_s=timeout_s, whole=False)
         connection.watch_silence(self._idle_timeout_s)
         try:
             yield UpstreamStream(connection)
@@ -235,8 +236,17 @@ async def _find_addresses(loop: asyncio.AbstractEventLoop, origin: _Origin) -> l
     return addresses
 
 
+def aim(url: str, headers: Mapping[str, str], *, is_public_only: bool = False) -> Target:
+    """Return the target at ``url``, asked with these headers. Raises: UpstreamDown for a header with a line break in it."""
+    origin, first_lines = _first_lines(url, is_public_only)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\n") != len(headers):
+        raise UpstreamDown("connect", "a header for it has a line break in it", sent=False)
+    return Target(origin, f"{first_lines}{lines}content-length: ".encode("latin-1"))
+
+
 @lru_cache(maxsize=4096)
-def _head_of(url: str, is_public_only: bool) -> tuple[_Origin, str]:  # noqa: FBT001 -- a key of the cache
+def _first_lines(url: str, is_public_only: bool) -> tuple[_Origin, str]:  # noqa: FBT001 -- a key of the cache
     """Return where ``url`` is, and the first lines of a request to it."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
@@ -247,11 +257,8 @@ def _head_of(url: str, is_public_only: bool) -> tuple[_Origin, str]:  # noqa: FB
     return _Origin(parts.scheme, host, port, is_public_only), head
 
 
-def _request(head: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if lines.count("\n") != len(headers):
-        raise UpstreamDown("connect", "a header for it has a line break in it", sent=False)
-    return f"{head}{lines}content-length: {len(body)}\r\n\r\n".encode("latin-1") + body
+def _request(target: Target, body: bytes) -> bytes:
+    return b"%b%d\r\n\r\n%b" % (target.head, len(body), body)
 
 
 def _find(headers: list[tuple[bytes, bytes]], name: str) -> str | None:

@@ -23,6 +23,8 @@ from catalog.pricing import (
     marked_up,
     nanos_from_picos,
     rate_of,
+    text_bound,
+    totals,
     upper_bound,
     usd_text,
 )
@@ -279,6 +281,29 @@ def test_a_cost_is_never_negative_and_is_the_sum_of_its_lines(rates: RateCard, u
     assert whole.picos == sum(line.picos for line in whole.lines)
     assert all(line.picos == line.count * line.rate_picos and line.count == getattr(usage, line.meter) for line in whole.lines)
     assert whole.nanos == nanos_from_picos(whole.picos)
+
+
+@given(cards(), USAGES, MOMENTS, TIERS)
+def test_totals_are_those_of_the_lines(rates: RateCard, usage: Usage, at: dt.datetime, tier: str) -> None:
+    lines = cost(rates, usage, service_tier=tier, at=at).lines
+    whole, prompt = totals(rates, usage, meters_of(usage), service_tier=tier, at=at)
+    assert (whole, prompt) == (sum(line.picos for line in lines), sum(line.picos for line in lines if line.meter in PROMPT_METERS))
+
+
+def test_totals_refuse_what_lines_refuse() -> None:
+    unpriced, negative = Usage(input_tokens=10, searches=1), Usage(input_tokens=-1)
+    for refusal, usage in ((UnpricedMeter, unpriced), (InvalidUsage, negative)):
+        with pytest.raises(refusal):
+            totals(RateCard(rates={"input_tokens": 5}), usage, meters_of(usage), at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+
+
+@given(cards(), st.integers(0, 10**7), st.integers(0, 10**6))
+def test_the_bound_of_text_is_that_of_a_request_that_can_involve_nothing_else(rates: RateCard, prompt: int, output: int) -> None:
+    bound = upper_bound(rates, prompt_tokens_max=prompt, output_tokens_max=output, audio=False, images=False)
+    found = text_bound(rates, prompt, output)
+    assert found in (None, bound)
+    if not rates.tiers and not rates.time_prices and "image_output_tokens" not in rates.rates:
+        assert found == bound
 
 
 @given(cards(), USAGES, MOMENTS, TIERS, st.sampled_from(METERS), st.integers(1, 1_000_000))

@@ -23,6 +23,16 @@ def answer(message, finish="stop", **more):
     )
 
 
+@pytest.mark.parametrize("finish", ["stop", "length"])
+@pytest.mark.parametrize("more", [{}, {"refusal": None, "annotations": []}, {"annotations": [{"type": "url_citation"}]}])
+def test_an_answer_of_words_alone_is_read_as_one_with_something_beside_them(more, finish):
+    plain = decode_chat_answer(answer({"role": "assistant", "content": "Hi there", **more}, finish, usage=USAGE))
+    other = decode_chat_answer(answer({"role": "model", "content": "Hi there", **more, "x": 1}, finish, usage=USAGE))
+    assert other.body["choices"][0]["message"].pop("x") == 1
+    assert msgspec.json.encode(plain, order="deterministic") == msgspec.json.encode(other, order="deterministic")
+    assert (plain.output_chars, plain.body["choices"][0]["native_finish_reason"]) == (8, finish)
+
+
 def test_a_stream_gives_its_words_and_keeps_ids_models_and_usage_to_the_relay():
     decoder = ChatStreamDecoder()
     chunks = run_stream(

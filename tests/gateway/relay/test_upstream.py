@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.relay.upstream import UpstreamClient, UpstreamDown
+from gateway.relay.upstream import UpstreamClient, UpstreamDown, aim
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nX-Request-Id: r1\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -79,12 +79,12 @@ async def provider_with(*scripts, tls=None, idle_timeout_s=5.0):
 
 
 async def ask(client, provider, body=b"{}", **options):
-    return await client.send(provider.url, body=body, headers={"content-type": "application/json"}, timeout_s=2, **options)
+    return await client.send(aim(provider.url, {"content-type": "application/json"}, **options), body, timeout_s=2)
 
 
 async def read_stream(client, provider, **options):
     pieces = []
-    async with client.stream(provider.url, body=b"{}", headers={}, timeout_s=2, **options) as answer:
+    async with client.stream(aim(provider.url, {}, **options), b"{}", timeout_s=2) as answer:
         while (piece := await answer.read()) is not None:
             pieces.append(piece)
     return pieces
@@ -166,14 +166,14 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one(script, 
 async def test_silence_ends_at_the_time_out_and_the_provider_is_stopped():
     async with provider_with([10]) as (provider, client):
         with pytest.raises(UpstreamDown) as down:
-            await client.send(provider.url, body=b"{}", headers={}, timeout_s=0.1)
+            await client.send(aim(provider.url, {}), b"{}", timeout_s=0.1)
         assert down.value.kind == "timeout"
 
 
 async def test_a_stream_that_falls_silent_ends_and_what_came_before_is_given_out():
     async with (
         provider_with([CHUNKED + b"2\r\nhi\r\n", 10], idle_timeout_s=0.1) as (provider, client),
-        client.stream(provider.url, body=b"{}", headers={}, timeout_s=2) as answer,
+        client.stream(aim(provider.url, {}), b"{}", timeout_s=2) as answer,
     ):
         assert await answer.read() == b"hi"
         with pytest.raises(UpstreamDown) as down:
@@ -189,7 +189,7 @@ async def test_pieces_are_handed_over_as_they_come():
 
 async def test_leaving_a_stream_closes_the_connection():
     async with provider_with([CHUNKED + b"2\r\nhi\r\n", 0.01, b"2\r\nhi\r\n"]) as (provider, client):
-        async with client.stream(provider.url, body=b"{}", headers={}, timeout_s=2) as answer:
+        async with client.stream(aim(provider.url, {}), b"{}", timeout_s=2) as answer:
             await answer.read()
         await asyncio.wait_for(provider.closed.wait(), 5)
         await ask(client, provider)
@@ -233,7 +233,7 @@ async def test_a_slow_reader_holds_the_provider_back():
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     async with (
         provider_with([CHUNKED, *[chunk] * 400, b"0\r\n\r\n"]) as (provider, client),
-        client.stream(provider.url, body=b"{}", headers={}, timeout_s=2) as answer,
+        client.stream(aim(provider.url, {}), b"{}", timeout_s=2) as answer,
     ):
         await asyncio.sleep(0.3)
         waiting = sum(map(len, answer._connection.pieces))
@@ -247,7 +247,7 @@ async def test_a_slow_reader_holds_the_provider_back():
 async def test_a_header_cannot_smuggle_another_one():
     async with provider_with([OK]) as (provider, client):
         with pytest.raises(UpstreamDown):
-            await client.send(provider.url, body=b"{}", headers={"authorization": "Bearer x\r\nhost: evil"}, timeout_s=2)
+            await client.send(aim(provider.url, {"authorization": "Bearer x\r\nhost: evil"}), b"{}", timeout_s=2)
         assert provider.requests == []
 
 
