@@ -127,10 +127,11 @@ def decode_chat_answer(body: bytes) -> Answer:
         raise BadAnswer(malformed("an answer without choices"))
     chars = _plain_chars(choices)
     if chars:
-        clean = choices
+        clean, last = choices, choices[0]
     else:
         clean = [_clean_choice(choice, place) for place, choice in enumerate(choices)]
         chars = sum([text_chars(choice["message"]) for choice in clean])
+        last = next((choice for choice in reversed(clean) if choice["finish_reason"] != "error"), clean[-1] if clean else {})
     created = parsed.get("created")
     upstream_id, model, usage = parsed.pop("id", None), parsed.pop("model", None), parsed.pop("usage", None)
     parsed.pop("provider", None)
@@ -138,7 +139,6 @@ def decode_chat_answer(body: bytes) -> Answer:
     parsed["created"] = created if isinstance(created, int) else int(time.time())
     parsed.setdefault("system_fingerprint", None)
     parsed["choices"] = clean
-    last = next((choice for choice in reversed(clean) if choice["finish_reason"] != "error"), clean[-1] if clean else {})
     tier = parsed.get("service_tier")
     return Answer(
         body=parsed,

@@ -22,11 +22,14 @@ class Thinking(NamedTuple):
     hidden: bool
 
 
+_FIELDS = frozenset(FIELDS)
 _SILENT = Thinking(None, "", 0, hidden=False)
 
 
 def resolve_thinking(body: Json) -> Thinking:
     """Read reasoning, reasoning_effort and include_reasoning of a checked body."""
+    if _FIELDS.isdisjoint(body):  # as in most
+        return _SILENT
     options = body.get("reasoning")
     short = body.get("reasoning_effort")
     include = body.get("include_reasoning")

@@ -59,10 +59,12 @@ def usage_from_chat(report: Any) -> Usage | None:
     OpenAI counts cached tokens inside prompt_tokens and reasoning inside completion_tokens. Hosts that count either beside it betray
     themselves: the part is larger than the whole, or total_tokens is the sum of all three.
     """
-    if not isinstance(report, dict) or not (_is_number(report.get("prompt_tokens")) or _is_number(report.get("completion_tokens"))):
+    if not isinstance(report, dict):
         return None
     if _is_plain(report):
         return Usage(input_tokens=report["prompt_tokens"], output_tokens=report["completion_tokens"])
+    if not (_is_number(report.get("prompt_tokens")) or _is_number(report.get("completion_tokens"))):
+        return None
     prompt_tokens, completion_tokens = count(report.get("prompt_tokens")), count(report.get("completion_tokens"))
     surplus = count(report.get("total_tokens")) - prompt_tokens - completion_tokens
     inputs, outputs = _details(report, "prompt_tokens_details"), _details(report, "completion_tokens_details")

@@ -18,6 +18,8 @@ _KNOWN: Final = frozenset({"id", "enabled", "engine"})
 
 def mark_search(request: ChatRequest) -> None:
     """Note on the request that it asks for a search. Raises: BadRequest for one that no provider does as it is asked for."""
+    if "plugins" not in request.body and not request.models and _SUFFIX not in (request.model or ""):
+        return
     plugins = request.body.get("plugins")
     by_plugin = bool(plugins) and _names_plugin(plugins)
     if not by_plugin and not any(_SUFFIX in name for name in (request.model or "", *request.models)):
