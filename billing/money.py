@@ -1,5 +1,6 @@
 """The unit of money: nanos, integers of 1e-9 USD. Parse, format, and the one rounding rule. Pure; no Django."""
 
+import re
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import NewType
 
@@ -10,6 +11,7 @@ NANOS_PER_USD = 1_000_000_000
 NANOS_PER_CENT = 10_000_000
 PICOS_PER_NANO = 1_000
 NANOS_MAX = 2**63 - 1
+_TYPED = re.compile(r"[+-]?(\d+|\d{1,3}([,\s]\d{3})+)?(\.\d*)?", re.ASCII)
 _EXACT = Context(prec=28, traps=[Inexact, InvalidOperation, Overflow])
 
 
@@ -48,6 +50,18 @@ def nanos_from_usd(usd: str | float | Decimal) -> Nanos:
         msg = f"{usd!r} is too large"
         raise NotAnAmount(msg)
     return Nanos(whole)
+
+
+def nanos_as_typed(text: str) -> Nanos:
+    """Read dollars as people type them: '$1,000.50', ' 25 '. Commas stand before thousands and nowhere else.
+
+    Raises: NotAnAmount, also for '12,50', which means a hundredth of what it would be without its comma.
+    """
+    given = text.replace("\u00a0", " ").replace("\u202f", " ").strip().removeprefix("$").strip()
+    if not _TYPED.fullmatch(given):
+        msg = f"{text!r} is not an amount of dollars"
+        raise NotAnAmount(msg)
+    return nanos_from_usd(re.sub(r"[,\s]", "", given))
 
 
 def usd_text(nanos: int) -> str:

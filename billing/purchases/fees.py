@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from billing.money import NANOS_PER_CENT, NotAnAmount, nanos_from_usd, usd_text
+from billing.money import NANOS_PER_CENT, NotAnAmount, nanos_as_typed, usd_text
 
 _BASIS_POINTS = 10_000
 
@@ -60,9 +60,9 @@ def fee_text() -> str:
 def read_cents(text: str) -> int:
     """Read dollars as people type them ('$1,000.50') to whole cents. Raises: BadAmount for anything finer or no amount at all."""
     try:
-        nanos = nanos_from_usd(text.strip().removeprefix("$").replace(",", "").replace(" ", ""))
+        nanos = nanos_as_typed(text)
     except NotAnAmount:
-        raise BadAmount("Write an amount of dollars, such as 25 or 12.50.") from None
+        raise BadAmount("Write an amount of dollars, such as 25 or 12.50, with a point before the cents.") from None
     cents, rest = divmod(nanos, NANOS_PER_CENT)
     if rest:
         raise BadAmount("Stripe moves whole cents: write at most two decimals.")

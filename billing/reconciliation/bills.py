@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from billing.money import NANOS_MAX, NANOS_PER_USD
 
 _LINES_MAX: Final = 200_000
+_THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _DATED: Final = re.compile(r"[-@](20\d{2}-?\d{2}-?\d{2}|\d{8})$")
 
 
@@ -106,7 +107,10 @@ def read_day(text: str | None) -> dt.date:
 
 def read_usd(text: str | None) -> Decimal:
     """Read an amount as exports write it: 1,234.56, $0.10, 1.2e-05. Raises: BadBill."""
-    given = (text or "").replace("$", "").replace(",", "").strip()
+    given = (text or "").replace("$", "").strip()
+    if "," in given and not _THOUSANDS.fullmatch(given):
+        raise BadBill(f"{text!r} has a comma that is not before thousands; amounts are written like 1,234.56")
+    given = given.replace(",", "")
     try:
         value = Decimal(given)
     except InvalidOperation as error:

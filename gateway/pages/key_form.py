@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.api_keys import LIMIT_MAX_NANOS, NAME_MAX
 from accounts.models import ApiKey
-from billing.money import NotAnAmount, nanos_from_usd, usd_text
+from billing.money import NotAnAmount, nanos_as_typed, usd_text
 
 _RESETS = [("", "Never"), ("daily", "Every day"), ("weekly", "Every Monday"), ("monthly", "Every month")]
 _KINDS = [("models", "Call models"), ("management", "Manage keys and read credits; it cannot call models")]
@@ -19,13 +19,13 @@ class UsdField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """Return nanos (1e-9 USD)."""
-        text = str(super().to_python(value) or "").strip().removeprefix("$").replace(",", "").replace(" ", "")
+        text = str(super().to_python(value) or "").strip()
         if not text:
             return None
         try:
-            nanos = nanos_from_usd(text)
+            nanos = nanos_as_typed(text)
         except NotAnAmount:
-            raise forms.ValidationError("Write an amount of dollars, such as 25 or 0.50.") from None
+            raise forms.ValidationError("Write an amount of dollars, such as 25 or 0.50, with a point before the cents.") from None
         if not 0 <= nanos <= LIMIT_MAX_NANOS:
             raise forms.ValidationError("A limit is zero dollars or more.")
         return nanos

@@ -35,14 +35,23 @@ def test_what_is_outside_the_bounds_or_no_whole_number_of_cents_cannot_be_bought
         fees.quote(credit_cents)
 
 
-@pytest.mark.parametrize(("text", "cents"), [("25", 2_500), ("$1,000.50", 100_050), (" 12.5 ", 1_250), ("-5", -500), ("0", 0)])
+@pytest.mark.parametrize(
+    ("text", "cents"),
+    [("25", 2_500), ("$1,000.50", 100_050), (" 12.5 ", 1_250), ("-5", -500), ("0", 0), ("12 345", 1_234_500), ("$ .50", 50)],
+)
 def test_dollars_are_read_as_people_type_them(text, cents):
     assert fees.read_cents(text) == cents
 
 
-@pytest.mark.parametrize("text", ["", "ten", "12.505", "0.001", "1e999999", "nan", "５０x"])
+@pytest.mark.parametrize("text", ["", "ten", "12.505", "0.001", "1e999999", "nan", "５０x", ".", "-", "1e3"])
 def test_anything_finer_than_a_cent_and_anything_else_is_refused(text):
     with pytest.raises(BadAmount):
+        fees.read_cents(text)
+
+
+@pytest.mark.parametrize("text", ["12,50", "2,5", "1,00", "1,0000", ",500", "1,000,50", "1.000,50", "1 0", "1,,000", "12,50.00"])
+def test_a_comma_before_cents_is_refused_and_not_read_as_a_hundred_times_as_much(text):
+    with pytest.raises(BadAmount, match="with a point before the cents"):
         fees.read_cents(text)
 
 
