@@ -175,7 +175,7 @@ class Holds:
             if status == b"CHANGED":  # an earlier extension whose reply was lost
                 hold.amount_nanos = int(reply[2])
             elif status == b"GONE":  # a rebuild in between
-                await self._take(hold, force=True)
+                await self._hold_again(hold)
             elif status == b"EPOCH":
                 raise MoneyStoreDown("the live balances are being rebuilt")
             else:
@@ -321,11 +321,19 @@ class Holds:
             HEARTBEAT, [keys.epoch, keys.deadlines, *(f"{keys.holds}{hold.caller.org_id}" for hold in holds)], args
         )
 
+    async def _hold_again(self, hold: Hold) -> None:
+        """Hold what a rebuilt store does not know of, and tell it what was spent: it had heard that, and would charge nothing if we died
+        before the next heartbeat.
+        """
+        await self._take(hold, force=True)
+        if hold.spent_nanos and not hold.is_settled:
+            await self._send_heartbeat(hold.caller.shard, [hold])
+
     async def _reassert(self, hold: Hold) -> bool:
         if hold.is_settled:
             return True
         try:
-            await self._take(hold, force=True)
+            await self._hold_again(hold)
         except (MoneyStoreDown, MoneyStoreError) as error:
             logger.warning("hold_reassert_failed event=%s error=%s", hold.event, error)
             return False

@@ -207,6 +207,23 @@ async def test_a_rebuild_gets_every_running_request_held_again(
     assert shard.balance() == (570, 400, 30)
 
 
+async def test_a_rebuilt_store_is_told_at_once_what_a_running_request_has_spent(
+    shard: Shard, connection: MoneyConnection, make_holds: Make, books: Books
+) -> None:
+    books.granted[ORG] = 1_000
+    books.rebuild()
+    holds = await make_holds(connection, heartbeat_s=60)
+    hold = await take(holds, 300)
+    hold.spent_nanos = 44
+    live.close_epoch(shard=SHARD)
+    books.rebuild()
+
+    assert await holds._reassert(hold)
+
+    [organization] = live.read_holds(shard=SHARD)
+    assert [(one.amount_nanos, one.spent_nanos) for one in organization.holds] == [(300, 44)]
+
+
 async def test_what_a_lost_stream_had_is_sent_again(
     money_store: redis.Redis, connection: MoneyConnection, make_holds: Make, books: Books
 ) -> None:

@@ -192,7 +192,7 @@ class Histories(RuleBasedStateMachine):
         self.rebuild()
         for request in self.running.values():
             assert self.shard.reserve(request.event_id, request.held, org=request.org, keys=(request.key,), force=True) == "OK"
-            request.spent = 0  # until its gateway tells it again, with the next heartbeat
+            assert self.shard.heartbeat({request.event_id: request.spent}, org=request.org)[2:] == [1]
         for request in self.settled.values():
             if not self.is_booked(request):
                 assert self.send(request, late=True) == "LATE"
