@@ -14,6 +14,7 @@ from billing.authorizer.scripts import CLAIM, END_CLAIM
 CLAIM_TTL_S = 86_400
 # A hold is missing for a moment between claim and reservation, and while a rebuilt store is told of what runs.
 _PATIENCE_MS = 5_000
+FIRST_TURN = "0"  # nobody has taken the request over
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import lru_cache
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, Literal, LiteralString, NamedTuple
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -57,6 +57,12 @@ select * from (
   select distinct on (shard) null, shard, id, created_at from billing_usagebatch
   where id in (select distinct batch_id from found) order by shard, id desc
 ) as latest
+"""
+# A late settlement (part 1) carries the difference to what the reaper had booked, and the true end.
+_ENDED = """
+select bool_or(part = 1 or status <> 'expired'), coalesce(sum(amount_nanos), 0) > 0
+    or bool_or(status = 'ok' and finish_reason <> 'error')
+from billing_usageevent where org_id = %(org_id)s and event_id = %(event_id)s::uuid and day = %(day)s::date
 """
 _HAS_BATCHES = """
 select count(*) from unnest(%(ids)s::bigint[], %(times)s::timestamptz[]) as want (id, created_at)
@@ -130,6 +136,15 @@ class ScopeLoader:
         rows = await self._read(_COMPARE, {name: f"{{{','.join(values)}}}" for name, values in arrays.items()})
         missing = {event for event, *_ in rows if event is not None}
         return Compared(missing, {shard: Batch(batch_id, at) for event, shard, batch_id, at in rows if event is None})
+
+    async def ended(self, *, org_id: int, event: str) -> Literal["unknown", "free", "over"]:
+        """Tell how a request ended (its event id in 32 hex digits): 'over' when it was charged or answered. Raises: BooksDown.
+
+        'unknown': the books do not have it, or only what the reaper took for it.
+        """
+        params = {"org_id": org_id, "event_id": event, "day": _day_text(int(event[:12], 16) // _DAY_MS)}
+        [(is_final, is_over)] = await self._read(_ENDED, params)
+        return "unknown" if not is_final else "over" if is_over else "free"
 
     async def has_batches(self, batches: Collection[Batch]) -> bool:
         """Tell whether the books have all these batches still: one of a shard stands for all that were booked there before it.

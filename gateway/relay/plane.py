@@ -65,7 +65,8 @@ class DataPlane:
             kwargs={"autocommit": True},
         )
         self._connection = MoneyConnection(config.redis_url)
-        self._holds = Holds(self._connection, spool=Spool(config.spool_dir), loader=ScopeLoader(self._pool, self._connection))
+        loader = ScopeLoader(self._pool, self._connection)
+        self._holds = Holds(self._connection, spool=Spool(config.spool_dir), loader=loader)
         self._keys = KeyLookup(self._pool, config.broker_redis_url)
         self._rules = RuleLookup(self._pool, config.broker_redis_url)
         self._keys.also_tell(self._rules.hear, self._rules.expire_all)
@@ -84,7 +85,7 @@ class DataPlane:
         self._streams = StreamRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
         sounds = SoundRelay(client=self._client, cashier=cashier, settler=settler, dispatcher=dispatcher)
         stickiness = Stickiness()
-        self._repeats = Repeats(Claims(self._connection), settler, config.broker_redis_url)
+        self._repeats = Repeats(Claims(self._connection), settler, config.broker_redis_url, loader)
         self._sharing = StickySharing(config.broker_redis_url, stickiness)
         flow = ChatFlow(
             keys=self._keys,

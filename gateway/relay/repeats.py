@@ -19,8 +19,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from accounts.types import Caller
-from billing.authorizer.claims import CLAIM_TTL_S, Claim, Claims
+from billing.authorizer.claims import CLAIM_TTL_S, FIRST_TURN, Claim, Claims
 from billing.authorizer.connection import MoneyStoreDown, MoneyStoreError
+from billing.authorizer.loader import ScopeLoader
 from gateway.relay.errors import BadRequest, Repeated, Unavailable
 from gateway.relay.exchange import Exchange, Kept
 from gateway.relay.generation import Generation, new_event_id
@@ -58,8 +59,9 @@ class Repeat:
 class Repeats:
     """Begins and ends requests that have a name. One per process and event loop."""
 
-    def __init__(self, claims: Claims, settler: Settler, broker_url: str) -> None:
+    def __init__(self, claims: Claims, settler: Settler, broker_url: str, books: ScopeLoader) -> None:
         self._claims = claims
+        self._books = books
         self._settler = settler
         self._broker_url = broker_url
         self._broker: redis.asyncio.Redis | None = None
@@ -86,8 +88,8 @@ class Repeats:
             )
         name, request = _digest(given.encode()), _digest(exchange.path.encode(), body)
         try:
-            claim = await self._claims.claim(caller=caller, name=name, request=request, event_id=new_event_id())
-        except MoneyStoreDown as error:
+            claim = await self._claim(caller, name, request)
+        except (MoneyStoreDown, MoneyStoreError) as error:
             raise Unavailable("Requests cannot be told apart at the moment; nothing was charged.", retry_after_s=1) from error
         seal = hashlib.sha256(b"\0".join((b"tollway kept answer", _secret(exchange), given.encode()))).digest()
         if claim.word == "CLAIMED":
@@ -95,6 +97,24 @@ class Repeats:
             return Repeat(claim, seal)
         await self._answer_again(exchange, claim, seal)
         return None
+
+    async def _claim(self, caller: Caller, name: str, request: str) -> Claim:
+        """Claim the name. A request whose end nobody could tell is not run again: what the books say of it is told now.
+
+        Raises: MoneyStoreDown (also for the books), MoneyStoreError.
+        """
+        claim = await self._claims.claim(caller=caller, name=name, request=request, event_id=new_event_id())
+        if claim.word != "CLAIMED" or claim.turn == FIRST_TURN:
+            return claim
+        ended = await self._books.ended(org_id=caller.org_id, event=claim.event_id.hex)
+        if ended == "over":
+            await self._claims.close(claim)
+            return msgspec.structs.replace(claim, word="DONE")
+        if ended == "free":
+            # Under its event nothing more would be charged.
+            await self._claims.release(claim)
+            return await self._claims.claim(caller=caller, name=name, request=request, event_id=new_event_id())
+        return claim
 
     async def _answer_again(self, exchange: Exchange, claim: Claim, seal: bytes) -> None:
         generation_id = f"gen-{claim.event_id.hex}"
@@ -148,7 +168,7 @@ class Repeats:
                 await asyncio.sleep(wait_s)
             else:
                 return
-        # Whoever repeats the request takes its event over, which is charged once.
+        # Whoever repeats the request takes its event over, and asks the books first how it ended.
         _log.warning("claim_left_open event=%s", repeat.claim.event_id.hex)
 
     async def _keep(self, repeat: Repeat, kept: Kept) -> None:

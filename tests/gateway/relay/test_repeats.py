@@ -12,6 +12,7 @@ from billing.authorizer.keys import claim_keys
 from billing.live.store import store
 from gateway.relay import repeats
 from gateway.relay.generation import new_event_id
+from tests.factories.usage import book
 from tests.gateway.relay.conftest import cost_nanos
 
 CHAT = {"model": "test/chat", "provider": {"order": ["alpha"]}, "messages": [{"role": "user", "content": "Say hello to the road."}]}
@@ -206,3 +207,45 @@ def test_a_name_that_is_none_is_refused(customer, name):
     assert answer.status_code == 400
     assert answer.json()["error"]["metadata"]["param"] == "Idempotency-Key"
     assert customer.receipts() == []
+
+
+def _forget_the_end(customer, name):
+    """Let the end of a name have been told to nobody, and its gateway be missed for long enough."""
+    wait_for_end(customer, name)
+    store().hdel(claim_of(customer, name), "done")
+    store().hset(claim_of(customer, name), "lost_ms", 1)
+
+
+def wait_for_end(customer, name):
+    deadline = time.monotonic() + 30
+    while not store().hexists(claim_of(customer, name), "done"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_request_whose_end_could_not_be_told_is_answered_again_and_neither_free_nor_charged_twice(customer):
+    first = send(customer, "untold-1")
+    before = customer.balance_nanos()
+    assert len(customer.receipts()) == 1
+    _forget_the_end(customer, "untold-1")
+
+    again = send_until_answered(customer, "untold-1")
+
+    assert (again.status_code, again.content, again.headers["idempotent-replayed"]) == (200, first.content, "true")
+    assert customer.balance_nanos() == before
+    assert store().hget(claim_of(customer, "untold-1"), "done") == b"1"
+
+
+def test_a_failure_whose_end_could_not_be_told_is_tried_anew_and_charged_as_any_other(customer):
+    failed = book(customer.key, amount_picos=0, status="error", finish_reason="", meters={})
+    name, request = claim_of(customer, "untold-2"), {**CHAT, "max_tokens": 9}
+    digest = repeats._digest(b"/api/v1/chat/completions", httpx.Request("POST", "http://x/", json=request).content)
+    store().hset(name, mapping={"event": failed.event_id.hex, "digest": digest, "lost_ms": 1})
+    before = customer.balance_nanos()
+
+    answer = send(customer, "untold-2", max_tokens=9)
+
+    assert (answer.status_code, "idempotent-replayed" in answer.headers) == (200, False)
+    assert answer.json()["id"] != f"gen-{failed.event_id.hex}"
+    assert before - customer.balance_nanos() == cost_nanos(answer.json()["usage"]) > 0
+    assert len(customer.receipts()) == 2
