@@ -3,14 +3,18 @@
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("gunicorn", "uvicorn", "uvloop", "httptools", "msgspec", "hiredis", "psycopg", "django", "celery")
 _KIB = 1024
+_SYNCS, _SYNCED_BYTES = 300, 600
 
 
 def describe() -> str:
@@ -84,6 +88,18 @@ class Cores:
             f"Pinned: the measured process alone on core {min(self.measured)}; load generator, upstreams, nginx, Valkey, PostgreSQL, "
             f"Celery worker and beat together on {'cores' if len(self.rest) > 1 else 'core'} {rest}."
         )
+
+
+def sync_s(folder: Path) -> float:
+    """Return how long the disk takes to sync a few hundred bytes at the end of a file, as a store does with each write: the median."""
+    waits_s = []
+    with tempfile.NamedTemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(_SYNCS):
+            file.write(b"x" * _SYNCED_BYTES)
+            began_s = time.perf_counter()
+            os.fsync(file.fileno()) if sys.platform == "darwin" else os.fdatasync(file.fileno())
+            waits_s.append(time.perf_counter() - began_s)
+    return statistics.median(waits_s)
 
 
 def rss_bytes(pid: int) -> int:

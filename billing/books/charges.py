@@ -210,11 +210,11 @@ def _provider_transfers(provider: str, movement: _Movement, *, shard: int, batch
 
 
 def _transfers(kind: str, key: str, legs: list[_Leg], *, org_id: int | None, batch_id: int) -> list[Transfer]:
-    now = timezone.now()
+    now, group_id = timezone.now(), group_id_of(kind, key)
     return [
         Transfer(
             id=transfer_id_of(kind, key, number),
-            group_id=group_id_of(kind, key),
+            group_id=group_id,
             debit_account_id=debit,
             credit_account_id=credit,
             amount_nanos=amount_nanos,

@@ -13,6 +13,7 @@ from django.db import connection
 from django.utils import timezone
 from psycopg import sql
 
+from billing.books import copy_text
 from billing.books.chart import AccountCode, AccountKey
 from billing.models import Transfer
 
@@ -136,10 +137,12 @@ def write_transfers(transfers: Sequence[Transfer], *, locked: dict[int, AccountS
 def _append(transfers: Sequence[Transfer]) -> None:
     # COPY, because a usage batch may bring hundreds, which the ORM's INSERT spends more time on than everything else together.
     now = timezone.now()
+    lines = []
+    for transfer in transfers:
+        transfer.created_at = now
+        lines.append("\t".join(map(copy_text.write, _columns_of(transfer))))
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        for transfer in transfers:
-            transfer.created_at = now
-            copy.write_row(_columns_of(transfer))
+        copy.write("".join([f"{line}\n" for line in lines]))
 
 
 def _find(keys: set[AccountKey]) -> dict[AccountKey, int]:

@@ -15,7 +15,6 @@ from accounts import queries as accounts
 from billing import live
 from billing.books.difference import Difference
 from billing.books.shard_lock import ShardBusy
-from billing.models import UsageBatch
 
 _log = logging.getLogger(__name__)
 _told: set[int] = set()
@@ -60,7 +59,9 @@ def missing_mark(shard: int) -> Mark | None:
         return None
     number, _, at = said.partition(" ")
     mark = Mark(int(number), dt.datetime.fromisoformat(at))
-    return None if UsageBatch.objects.filter(pk=mark.batch_id, created_at=mark.created_at).exists() else mark
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM billing_usagebatch WHERE id = %s AND created_at = %s", mark)
+        return None if cursor.rowcount else mark
 
 
 def differences(shards: Iterable[int]) -> Iterator[Difference]:

@@ -4,6 +4,7 @@ Every hop before this one is at-least-once; here each event becomes one row, and
 A call may die at any point: before the commit nothing happened, after it the same entries come again and are recognised.
 """
 
+import datetime as dt
 import logging
 import random
 from collections.abc import Sequence
@@ -26,6 +27,11 @@ from billing.signals import usage_booked
 BATCH_EVENTS = 2_000
 # Refusals of the data itself. Anything else (a lost connection, a full disk) is no fault of the events and is raised.
 _REFUSALS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, UnknownOrganization)
+
+_WRITE_BATCH = """
+INSERT INTO billing_usagebatch (id, shard, events, duplicates, amount_nanos, cost_nanos, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp()) RETURNING created_at
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -162,10 +168,10 @@ def _book(shard: int, batch: Sequence[Arrival]) -> tuple[list[live.Ack], Settled
         if rows:
             charged = charges.charge(rows, shard=shard, batch_id=batch_id)
             charges.roll_up(rows)
-            written = UsageBatch.objects.create(pk=batch_id, shard=shard, events=len(rows), duplicates=duplicates, **charged._asdict())
+            created_at = _write_batch(batch_id, shard, len(rows), duplicates, *charged)
             charges.assert_balanced(insertion.used_nanos, batch_id=batch_id)
     if rows:
-        restored.remember(shard, restored.Mark(batch_id, written.created_at))
+        restored.remember(shard, restored.Mark(batch_id, created_at))
     carried_nanos = insertion.carried_nanos
     acks = [
         live.Ack(stream_id, event.org_id, event.key_id, event.amount_nanos, event.amount_nanos - carried_nanos[src])
@@ -185,6 +191,13 @@ def _draw_batch_id() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval(pg_get_serial_sequence('billing_usagebatch', 'id'))")
         return int(cursor.fetchone()[0])
+
+
+def _write_batch(*values: int) -> dt.datetime:
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE_BATCH, values)
+        created_at: dt.datetime = cursor.fetchone()[0]
+        return created_at
 
 
 def _bury(shard: int, entry: live.StreamEntry, reason: str) -> live.Ack:

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from billing.books import copy_text
 from billing.types import UsageEvent
 
 # Columns that are not simply fields of UsageEvent come first and last.
@@ -18,7 +19,6 @@ _FIELDS = tuple(name for name in UsageEvent.__struct_fields__ if name not in {"e
 COLUMNS: Final = ("event_id", "day", "src", "created_at", "meters", "attempts", *_FIELDS, "part", "batch_id")
 _VALUES = len(COLUMNS) - 2  # of a line, without its end
 _LINE = "\t".join(["%s"] * _VALUES)
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 _fields_of = attrgetter(*_FIELDS)
 _encode = msgspec.json.Encoder().encode
@@ -32,7 +32,7 @@ def write_line(event: UsageEvent, *, day: dt.date, src: str, created_ms: int) ->
     )  # fmt: skip
     line = _LINE % values
     if line.count("\t") != _VALUES - 1 or "\\" in line or "\n" in line or "\r" in line:
-        line = _LINE % tuple([str(value).translate(_ESCAPES) for value in values])
+        line = _LINE % tuple([copy_text.write(value) for value in values])
     return line
 
 

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from billing.authorizer.keys import shard_keys
 from billing.authorizer.periods import Periods, periods_at
-from billing.authorizer.scripts import BEGIN_EPOCH, CLOSE_EPOCH
+from billing.authorizer.scripts import BEGIN_EPOCH, CLOSE_EPOCH, STALE
 from billing.live.balances import BalanceSeed
 from billing.live.key_scopes import KeySeed, rules_of
 from billing.live.store import asks_store, run, store
@@ -22,12 +22,7 @@ class ServerRestarted(Exception):
 def shards_with_stale_epochs(shards: Iterable[int] | None = None) -> list[int]:
     """Return those of the shards (all by default) that wait for a rebuild: no epoch, a closed one, or one of another run."""
     asked = list(range(settings.LEDGER_SHARDS) if shards is None else shards)
-    pipe = store().pipeline(transaction=False)
-    pipe.info("server")
-    for shard in asked:
-        pipe.hget(shard_keys(shard).epoch, "run")
-    info, *runs = pipe.execute()
-    return [shard for shard, known in zip(asked, runs, strict=True) if known is None or known.decode() != info["run_id"]]
+    return [asked[position - 1] for position in run(STALE, [shard_keys(shard).epoch for shard in asked], [])]
 
 
 def epoch_is_current(*, shard: int) -> bool:

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from billing.authorizer.holds import HoldContext
 from billing.authorizer.keys import close_keys, shard_keys
-from billing.authorizer.scripts import REAP
+from billing.authorizer.scripts import FILLED, REAP
 from billing.live.set_aside import NO_SCOPE, release_aside
 from billing.live.store import EpochClosed, asks_store, run, store
 from billing.types import UsageEvent
@@ -89,10 +89,8 @@ def _live_hold(org_id: str, event: str, hold: _Stored, deadlines: dict[str, floa
 @asks_store
 def shards_with_holds() -> list[int]:
     """Return the shards on which money is held now."""
-    pipe = store().pipeline(transaction=False)
-    for shard in range(settings.LEDGER_SHARDS):
-        pipe.zcard(shard_keys(shard).deadlines)
-    return [shard for shard, count in enumerate(pipe.execute()) if count]
+    shards = range(settings.LEDGER_SHARDS)
+    return [shards[position - 1] for position in run(FILLED, [shard_keys(shard).deadlines for shard in shards], ["ZCARD"])]
 
 
 @asks_store

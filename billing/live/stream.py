@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from billing.authorizer.keys import shard_keys
-from billing.authorizer.scripts import ACKNOWLEDGE, ACKNOWLEDGE_PLAIN
+from billing.authorizer.scripts import ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, FILLED
 from billing.live.store import asks_store, run, store
 
 _ACKS_PER_CALL = 500
@@ -132,7 +132,8 @@ def _acknowledge_odd(shard: int, acks: Sequence[Ack]) -> int:
 @asks_store
 def shards_with_entries() -> list[int]:
     """Return the shards whose streams hold something that is not booked."""
-    return [shard for shard, length in enumerate(_lengths()) if length]
+    shards = range(settings.LEDGER_SHARDS)
+    return [shards[position - 1] for position in run(FILLED, [shard_keys(shard).stream for shard in shards], ["XLEN"])]
 
 
 @asks_store
@@ -152,10 +153,3 @@ def stream_lag(*, shard: int) -> StreamLag:
 def stream_lag_s() -> float:
     """Return the age of the oldest entry of any shard that is not booked, in seconds; 0 when all are."""
     return max((stream_lag(shard=shard).oldest_ms for shard in shards_with_entries()), default=0) / _MS_PER_S
-
-
-def _lengths() -> list[int]:
-    pipe = store().pipeline(transaction=False)
-    for shard in range(settings.LEDGER_SHARDS):
-        pipe.xlen(shard_keys(shard).stream)
-    return list(pipe.execute())

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from django.core.cache import cache
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -15,6 +16,12 @@ from billing.purchases import auto_topups, forecast, low_balance, stripe_api
 
 _PAUSE_S: Final = 3  # an organization that stays low is looked at no more often
 
+# Asked for every batch of the books, so plainly: to build the whole question took longer than to answer it.
+_MAY_BE_WATCHED: Final = """
+SELECT organization_id FROM billing_paymentprofile
+WHERE organization_id = ANY(%s) AND (auto_enabled OR alert_thresholds_nanos <> '[]')
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -22,6 +29,11 @@ def on_usage_booked(*, org_ids: Collection[int], **_: Any) -> None:
     """Start a look at those organizations whose balance calls for one. Receiver of ``usage_booked``; cheap for all others."""
     from billing.purchases import tasks  # noqa: PLC0415 -- tasks import this module
 
+    with connection.cursor() as cursor:
+        cursor.execute(_MAY_BE_WATCHED, [list(org_ids)])
+        org_ids = [org_id for (org_id,) in cursor.fetchall()]
+    if not org_ids:
+        return
     for profile in _watched().filter(organization_id__in=org_ids).select_related("organization"):
         if _calls(profile) and cache.add(f"balance-watch:{profile.organization_id}", 1, timeout=_PAUSE_S):
             tasks.wake(tasks.watch_balance, profile.organization_id)

@@ -1,5 +1,6 @@
 """The benchmark of money judges by the median of its rounds."""
 
+from bench import machine
 from bench.money import judge
 
 _SETTLED = [{"per_s": 25_000.0}, {"per_s": 19_000.0}, {"per_s": 19_999.0}]
@@ -33,3 +34,8 @@ def test_where_every_wait_is_too_long_the_fewest_in_flight_count():
     rows = judge(_SETTLED, {1: _rounds((900.0, 2_000.0)), 4: _rounds((1_500.0, 5_000.0))})
 
     assert [(row[2], row[5]) for row in rows[1:3]] == [("900", "no"), ("2,000", "no")]
+
+
+def test_the_disks_own_part_is_measured_and_leaves_nothing_behind(tmp_path):
+    assert 0 < machine.sync_s(tmp_path) < 60
+    assert list(tmp_path.iterdir()) == []

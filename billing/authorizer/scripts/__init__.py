@@ -16,9 +16,11 @@ class Script:
     sha: str
 
 
-def _load(name: str, *heads: str) -> Script:
-    # The first line makes the server refuse the whole script when it is out of memory, instead of failing in the middle.
-    parts = ["#!lua\n", *((_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in (*heads, name))]
+def _load(name: str, *heads: str, reads_only: bool = False) -> Script:
+    # The first line makes the server refuse the whole script when it is out of memory, instead of failing in the middle; those that only
+    # read may still run.
+    first = "#!lua flags=no-writes\n" if reads_only else "#!lua\n"
+    parts = [first, *((_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in (*heads, name))]
     text = "".join(parts)
     return Script(name=name, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
@@ -42,7 +44,12 @@ RETURN_CHARGE = _load("return_charge", "common", "scopes")
 LEAVE_SHARD = _load("leave_shard", "common")
 CLOSE_EPOCH = _load("close_epoch")
 BEGIN_EPOCH = _load("begin_epoch", "common")
+FILLED = _load("filled", reads_only=True)
+STALE = _load("stale", reads_only=True)
 
 # What a data-plane connection loads when it connects.
 DATA_PLANE = (CLAIM, END_CLAIM, RESERVE, EXTEND, HEARTBEAT, RELEASE, SETTLE, SETTLE_MANY, PUT_BALANCE, PUT_KEY_SCOPE)
-EVERY = (*DATA_PLANE, REAP, ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, CREDIT, PUT_FROZEN, LEAVE_SHARD, RETURN_CHARGE, CLOSE_EPOCH, BEGIN_EPOCH)
+EVERY = (
+    *DATA_PLANE, REAP, ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, CREDIT, PUT_FROZEN, LEAVE_SHARD, RETURN_CHARGE, CLOSE_EPOCH, BEGIN_EPOCH,
+    FILLED, STALE,
+)  # fmt: skip

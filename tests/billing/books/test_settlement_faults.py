@@ -60,6 +60,29 @@ def test_a_crash_loses_nothing_and_doubles_nothing(make_organization, monkeypatc
     assert invariants.verify(shards=[7]) == []
 
 
+@pytest.mark.parametrize("point", CRASHES)
+def test_a_crash_in_a_backlog_loses_nothing_and_doubles_nothing(make_organization, monkeypatch, point):
+    monkeypatch.setattr(settlement, "BATCH_EVENTS", 5)
+    organization = make_organization(USD)
+    for amount_nanos in range(1, 24):
+        plane.spend(organization, amount_nanos)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*CRASHES[point])
+        with pytest.raises(Crash):
+            settlement.settle_shard(shard=7)
+    booked = UsageEvent.objects.count()
+    settled = settlement.settle_shard(shard=7)
+
+    # An acknowledgement runs beside the batch that follows, so two may be booked when it fails.
+    assert booked == {"after reading": 0, "before the commit": 0, "after the commit": 10, "in the acknowledgement": 10}[point]
+    assert (settled.booked, UsageEvent.objects.count()) == (23 - booked, 23)
+    assert live.stream_lag(shard=7).entries == 0
+    assert live.read_balance(org_id=organization.pk, shard=7) == (USD - 276, 0, 0, 1)
+    assert live.read_key_usage(shard=7, key_ids=[1])[1].spent_nanos == 276
+    assert invariants.verify(shards=[7]) == []
+
+
 # Loads Django once, then forks a worker for each point it reads: connections are opened in the worker only.
 WORKERS = """
 import os, sys, time

@@ -230,3 +230,12 @@ def test_the_database_refuses_a_transfer_that_is_none(make_organization, change)
 
     with pytest.raises(IntegrityError), transaction.atomic():
         transfer.save(force_insert=True)
+
+
+def test_the_words_of_a_transfer_are_kept_as_they_were_written(make_organization):
+    words = "a\ttab, a\nline, a \\ and \\N, é and 😀"
+    organization = make_organization()
+
+    transfers.grant(organization=organization, amount_nanos=5, reason=words, idempotency_key="odd\\key", by=None, promo=False)
+
+    assert Transfer.objects.get(amount_nanos=5).memo == words
