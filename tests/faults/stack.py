@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import psycopg
 
+from gateway.local.processes import spawn
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 NANOS_PER_USD = 1_000_000_000
 READY_WITHIN_S = 180.0
@@ -52,7 +54,8 @@ class Stack:
             (folder / "postgres").mkdir()
             command = [sys.executable, "-m", "tests.faults.small_disk", str(folder / "postgres"), str(database_bytes), *command]
         with (folder / "output.log").open("wb") as output:
-            self.launcher = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True)
+            # Whatever ends the tests ends the copy.
+            self.launcher = spawn(command, env=environment, cwd=ROOT, output=output, death_signal=signal.SIGINT)
         self._await_ready()
         self.settings = read_variables(folder / "service.env")
         self.demo = read_variables(folder / "demo.env")

@@ -7,6 +7,8 @@ import time
 import httpx
 import pytest
 
+from tests.faults.scale import times
+
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 
 
@@ -32,7 +34,7 @@ def test_a_killed_settlement_worker_loses_and_doubles_nothing(stack):
     before = stack.earlier()
 
     with stack.traffic() as record:
-        for _ in range(3):
+        for _ in range(times(1, 3)):
             stack.await_answers(record, 20)
             stack.kill(*stack.processes("celery -A gateway.celery worker"))
         stack.await_answers(record, 20)
@@ -45,7 +47,7 @@ def test_a_killed_money_store_refuses_for_a_moment_and_loses_nothing(stack):
     before = stack.earlier()
 
     with stack.traffic() as record:
-        for _ in range(2):
+        for _ in range(times(1, 2)):
             stack.await_answers(record, 20)
             stack.kill(*stack.money_store())
             stack.await_refusals(record, 1)
@@ -107,6 +109,7 @@ def test_killed_web_workers_leave_no_hold_and_charge_at_most_what_was_sent(stack
     assert stack.is_ready()
 
 
+@pytest.mark.long
 def test_killed_web_workers_under_whole_answers_bill_what_was_answered(stack):
     before = stack.earlier()
 

@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import queue
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import httpx
@@ -45,13 +48,20 @@ class _Victims:
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
+            start_new_session=True,
         )
+        self._told = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self._process.stdout:
+            if line.startswith(("port ", "died ", "ended ")):
+                self._told.put(line.split())
 
     def _read(self, word):
-        while line := self._process.stdout.readline():
-            if line.startswith(f"{word} "):
-                return line.split()[1:]
-        raise AssertionError(f"no victim told its {word}")
+        told = self._told.get(timeout=WITHIN_S)
+        assert told[0] == word, told
+        return told[1:]
 
     def die(self, point, text):
         """Have a gateway die at the point, and return what it knew: (event, nanos)."""
@@ -75,8 +85,8 @@ class _Victims:
         return event, int(nanos)
 
     def close(self):
-        self._process.kill()
-        self._process.communicate()
+        os.killpg(self._process.pid, signal.SIGKILL)  # with a victim that did not die
+        self._process.wait()
 
 
 def _await_ready(client, url):

@@ -75,8 +75,8 @@ def _reply_lost() -> None:
 def _after_reserve() -> None:
     take = Holds._take
 
-    async def dying(self: Holds, hold: Any, *, force: bool) -> None:
-        await take(self, hold, force=force)
+    async def dying(self: Holds, hold: Any, **how: Any) -> None:
+        await take(self, hold, **how)
         _die()
 
     Holds._take = dying  # type: ignore[method-assign]
@@ -142,15 +142,15 @@ def _at_spool(*, is_synced: bool) -> Callable[[], None]:
 
 def _after_settle() -> None:
     """The store has settled; the spool was not told."""
-    note = Holds._note_settled
+    acknowledge = Spool.acknowledge
 
-    def dying(self: Holds, record: Any, reply: Any, error: Exception | None) -> None:
-        if record.event == _Request.event and error is None:
+    def dying(self: Spool, record: Any, *, epoch: int) -> None:
+        if record.event == _Request.event:
             _Request.nanos = record.amount_nanos
             _die()
-        note(self, record, reply, error)
+        acknowledge(self, record, epoch=epoch)
 
-    Holds._note_settled = dying  # type: ignore[method-assign]
+    Spool.acknowledge = dying  # type: ignore[method-assign]
 
 
 POINTS: dict[str, Callable[[], None]] = {
