@@ -11,7 +11,7 @@ import msgspec
 
 from accounts.types import Caller, KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyConnection, MoneyStoreDown, MoneyStoreError
-from billing.authorizer.gathering import Settlements
+from billing.authorizer.gathering import Reservations, Settlements
 from billing.authorizer.janitor import Janitor
 from billing.authorizer.keys import hold_keys, shard_keys
 from billing.authorizer.loader import ScopeLoader
@@ -95,6 +95,7 @@ class Holds:
         self._in_flight: dict[str, Hold] = {}
         self._epochs: dict[int, int] = {}
         self._wake = asyncio.Event()
+        self._reservations = Reservations(connection, ttl_ms=self._ttl_ms)
         self._settlements = Settlements(connection, self._note_settled)
         self._janitor = Janitor(
             spool=spool, loader=loader, resend=self._settlements.settle, epochs=self._epochs, ask_epochs=self._ask_epochs
@@ -205,22 +206,13 @@ class Holds:
         return hold_keys(hold.caller.shard, hold.caller.org_id, (hold.caller.key_id,))
 
     async def _take(self, hold: Hold, *, force: bool, meanwhile: Callable[[], None] | None = None) -> None:
-        caller, keys, context = hold.caller, self._keys(hold), msgspec.json.encode(hold.context)
+        caller, context = hold.caller, msgspec.json.encode(hold.context)
         for _ in range(4):
-            asked = self._connection.run_script(
-                RESERVE,
-                keys,
-                (
-                    self._connection.run_id,
-                    caller.org_id,
-                    hold.event,
-                    hold.amount_nanos,
-                    self._ttl_ms,
-                    1 if force else 0,
-                    caller.key_id,
-                    context,
-                ),
-            )
+            if force:
+                args = (self._connection.run_id, caller.org_id, hold.event, hold.amount_nanos, self._ttl_ms, 1, caller.key_id, context)
+                asked = self._connection.run_script(RESERVE, self._keys(hold), args)
+            else:
+                asked = self._reservations.reserve(caller, hold.event, hold.amount_nanos, context)
             if meanwhile is not None:
                 meanwhile()
                 meanwhile = None

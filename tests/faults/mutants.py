@@ -138,9 +138,9 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "a late figure is booked whole on top of the reaper's": _book_late_figures_whole,
     "a settlement does not release its hold": _rewrite("SETTLE", "if held ~= '0' then add(keys[2], 'held', neg(held)) end", ""),
     "a hold is granted without looking at the balance": _rewrite(
-        "RESERVE", "if add(KEYS[2], 'avail', neg(amount)) < 0 and not force then", "add(KEYS[2], 'avail', neg(amount))\nif false then"
+        "RESERVE", "if add(keys[2], 'avail', neg(amount)) < 0 and not force then", "add(keys[2], 'avail', neg(amount))\nif false then"
     ),
-    "a refused hold keeps what it took": _rewrite("RESERVE", "undo()\n  return {'SHORT_BALANCE'", "return {'SHORT_BALANCE'"),
+    "a refused hold keeps what it took": _rewrite("RESERVE", "undo()\n    return {'SHORT_BALANCE'", "return {'SHORT_BALANCE'"),
     "a zero is written as minus zero": _rewrite("RESERVE", "if amount == '0' then return '0' end", ""),
     "an event of a batch is acknowledged and not booked": _lose_an_event_of_each_batch,
     "entries are acknowledged before the commit": _acknowledge_before_the_commit,

@@ -25,7 +25,8 @@ def _load(name: str, *heads: str, reads_only: bool = False) -> Script:
     return Script(name=name, text=text, sha=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-RESERVE = _load("reserve", "common", "scopes")
+RESERVE = _load("reserve", "common", "scopes", "take")
+RESERVE_MANY = _load("reserve_many", "common", "scopes", "take")
 EXTEND = _load("extend", "common", "scopes")
 HEARTBEAT = _load("heartbeat", "common")
 RELEASE = _load("release", "common", "scopes")
@@ -48,7 +49,7 @@ FILLED = _load("filled", reads_only=True)
 STALE = _load("stale", reads_only=True)
 
 # What a data-plane connection loads when it connects.
-DATA_PLANE = (CLAIM, END_CLAIM, RESERVE, EXTEND, HEARTBEAT, RELEASE, SETTLE, SETTLE_MANY, PUT_BALANCE, PUT_KEY_SCOPE)
+DATA_PLANE = (CLAIM, END_CLAIM, RESERVE, RESERVE_MANY, EXTEND, HEARTBEAT, RELEASE, SETTLE, SETTLE_MANY, PUT_BALANCE, PUT_KEY_SCOPE)
 EVERY = (
     *DATA_PLANE, REAP, ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, CREDIT, PUT_FROZEN, LEAVE_SHARD, RETURN_CHARGE, CLOSE_EPOCH, BEGIN_EPOCH,
     FILLED, STALE,

@@ -11,6 +11,8 @@ local reply = {'OK', epoch}
 -- Take the sums of a group as the caller made them, which is right when each hold is as the caller knew it, nothing is named twice and
 -- all of it counts into the present periods. Returns the events then, else nil, and nothing was done.
 local function take_sums(balance, holds, key, at, first, last)
+  local held, amount, rest = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  if #held > 18 or #amount > 18 then return nil end -- near 64 bits, where a sum can be taken and not given back
   if redis.call('HEXISTS', balance, 'seq') == 0 then return nil end
   local events, seen = {}, {}
   for i = first, last, 5 do
@@ -29,10 +31,9 @@ local function take_sums(balance, holds, key, at, first, last)
   for _, event in ipairs(events) do
     if event < today then return nil end
   end
-  local held, amount, rest = neg(ARGV[at + 3]), ARGV[at + 4], ARGV[at + 5]
   if held ~= '0' then
-    add(balance, 'held', held)
-    add(key, 'held', held)
+    add(balance, 'held', neg(held))
+    add(key, 'held', neg(held))
   end
   if amount ~= '0' then
     add(balance, 'unposted', amount)

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from billing import live
 from billing.live.store import store
 from tests.billing.authorizer.books import Books
-from tests.billing.authorizer.gathered import Charge, settle_together
+from tests.billing.authorizer.gathered import Ask, Charge, reserve_together, settle_together
 from tests.billing.authorizer.shard import KEY, ORG, SHARD, Shard, new_id, scope
 from tests.faults.scale import times
 
@@ -106,6 +106,22 @@ class Histories(RuleBasedStateMachine):
             self.running[request.event_id] = request
             if is_doubled:
                 assert self.shard.reserve(request.event_id, amount, org=org, keys=(request.key,)) == "HELD"
+
+    @rule(amounts=st.dictionaries(st.sampled_from(sorted(ORGS)), st.lists(AMOUNTS, min_size=1, max_size=4), min_size=1))
+    def reserve_in_one_turn(self, amounts: dict[int, list[int]]) -> None:
+        requests = [Request(new_id(), org, amount) for org in amounts for amount in amounts[org]]
+        left = {org: [self.shard.balance(org)[0], self.shard.key(ORGS[org]).free_nanos] for org in amounts}
+        words = reserve_together([Ask(r.event_id, r.held, r.org, r.key) for r in requests])
+        for request, (status, available) in zip(requests, words, strict=True):
+            avail, free = left[request.org]
+            if avail < request.held:
+                assert (status, available) == ("SHORT_BALANCE", avail)
+            elif free is not None and free < request.held:
+                assert (status, available) == ("SHORT_KEY", free)
+            else:
+                assert status == "OK"
+                self.running[request.event_id] = request
+                left[request.org] = [avail - request.held, None if free is None else free - request.held]
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), by=AMOUNTS)

@@ -1,9 +1,7 @@
-"""Requests of one turn in one script: the same replies and the same store as one by one, whatever is among them."""
+"""Settlements of one turn in one script: the same replies and the same store as one by one, whatever is among them."""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import redis
@@ -11,76 +9,41 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing import live
-from billing.authorizer import gathering, scripts
+from billing.authorizer import gathering
 from billing.authorizer.connection import MoneyConnection
 from billing.authorizer.holds import Hold, Holds
 from billing.live.store import store
 from tests.billing.authorizer.books import Books
 from tests.billing.authorizer.conftest import Server
-from tests.billing.authorizer.gathered import AtOnce, Charge, settle_together
+from tests.billing.authorizer.gathered import (
+    OTHER,
+    POOR,
+    AtOnce,
+    Charge,
+    contents,
+    held,
+    open_shard,
+    places_by_group,
+    put_back,
+    save,
+    settle_alone,
+    settle_together,
+)
 from tests.billing.authorizer.shard import KEY, MS_PER_DAY, ORG, SHARD, Shard, event_of, new_id, scope, today_ms
 from tests.billing.authorizer.test_connection import wait_for
 from tests.billing.authorizer.test_holds import Make, take
 
-OTHER, POOR = ORG + 1, ORG + 2
-
-
-def open_shard(shard: Shard, *rules: live.KeyScope, balance: int = 10_000, orgs: Sequence[int] = (ORG, OTHER, POOR)) -> None:
-    live.begin_epoch(
-        shard=SHARD,
-        balances=[live.BalanceSeed(org, balance, 0) for org in orgs],
-        key_scopes=[live.KeySeed(rule, 0, 0, 0, 0) for rule in rules or (scope(KEY, limit=5_000, reset="daily"), scope(KEY + 1))],
-    )
-
-
-def held(shard: Shard, amount: int, charge: int, *, org: int = ORG, key: int = KEY, at_ms: int | None = None) -> Charge:
-    """Hold an amount for a request that will be charged ``charge``."""
-    event_id = new_id(at_ms=at_ms)
-    assert shard.reserve(event_id, amount, org=org, keys=(key,), force=True) == "OK"
-    return Charge(event_id, charge, amount, org, key)
-
-
-def contents(store: redis.Redis) -> dict[str, Any]:
-    """Return all that the store has, of a stream everything but the ids, which are the clock's."""
-    found: dict[str, Any] = {}
-    for name in sorted(store.keys("{s*")):
-        kind = store.type(name)
-        if kind == b"hash":
-            found[name.decode()] = store.hgetall(name)
-        elif kind == b"zset":
-            found[name.decode()] = store.zrange(name, 0, -1, withscores=True)
-        elif kind == b"stream":
-            found[name.decode()] = [fields for _, fields in store.xrange(name)]
-        elif kind == b"set":
-            found[name.decode()] = store.smembers(name)
-    return found
-
-
-def settle_alone(shard: Shard, charge: Charge) -> str:
-    try:
-        return shard.settle(charge.event_id, charge.amount, held=charge.held, org=charge.org, keys=(charge.key,))
-    except redis.ResponseError as error:
-        return str(error).split()[0]
-
 
 def assert_same_as_one_by_one(shard: Shard, charges: Sequence[Charge]) -> list[str]:
     """Settle together, put everything back, settle one by one, and compare. Returns the words."""
-    before = {name: shard.store.dump(name) for name in shard.store.keys("{s*")}
+    before = save(shard)
     together = settle_together(charges)
     gathered = contents(shard.store)
-    shard.store.delete(*shard.store.keys("{s*"))
-    for name, dump in before.items():
-        shard.store.restore(name, 0, dump)
-    order: dict[tuple[int, int], list[int]] = {}
-    for place, charge in enumerate(charges):
-        order.setdefault((charge.org, charge.key), []).append(place)
-    alone = {place: settle_alone(shard, charges[place]) for places in order.values() for place in places}
+    put_back(shard, before)
+    alone = {place: settle_alone(shard, charges[place]) for place in places_by_group(charges)}
     assert together == [alone[place] for place in range(len(charges))]
     assert gathered == contents(shard.store)
     return together
-
-
-# --- settlements ---
 
 
 def test_settlements_of_one_turn_are_one_script_with_one_sum_per_field(shard: Shard) -> None:
@@ -266,20 +229,3 @@ async def test_a_turn_without_connection_is_told_at_once_and_settled_later(
     await wait_for(lambda: shard.balance() == (10_000 - 150, 0, 150))
     books.drain()
     assert [books.charged(hold.event_id) for hold in running] == [30] * 5
-
-
-def test_gateways_of_two_versions_settle_turns_side_by_side(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_shard(shard)
-    text = scripts.SETTLE_MANY.text + "\n-- the next version\n"
-    newer = scripts.Script("settle_many", text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-    for number in range(20):
-        charges = [held(shard, 10, 3) for _ in range(4)]
-        with monkeypatch.context() as patch:
-            if number % 2:
-                patch.setattr(gathering, "SETTLE_MANY", newer)
-            assert settle_together(charges[:3]) == ["OK"] * 3
-        assert settle_alone(shard, charges[3]) == "OK"
-        if number % 7 == 0:
-            shard.store.script_flush()
-    assert shard.balance() == (10_000 - 240, 0, 240)
-    assert len({entry.event_id for entry in live.read_batch(shard=SHARD, count=200)}) == 80
