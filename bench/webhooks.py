@@ -87,7 +87,7 @@ def _write_page(table: list[str], first: str, rounds: int) -> str:
         "# How soon a webhook is answered",
         "",
         "Written by `python -m bench webhooks --write`: one web worker with Celery and beat receives signed events of Stripe's at",
-        f"{_RATE_PER_S:.0f} a second over {_CONNECTIONS} connections, every fourth twice, {rounds} rounds of {_SECONDS:.0f} s each.",
+        f"{_RATE_PER_S:.0f} a second over {_CONNECTIONS} connections, every fourth twice, {rounds} times for {_SECONDS:.0f} s.",
         f"A time counts from when the event was due. Medians of the rounds; the goal is {GOAL_MS} ms. Before the answer: the signature",
         "and one INSERT. Celery is told by a thread beside.",
         "",
