@@ -129,6 +129,7 @@ class BlockEncoder(StreamEncoder):
         if self._call is not None and _says_something(delta):
             if not self._call.is_custom and is_complete(self._call.arguments):
                 self._close()
+                self._tell_held()
             else:
                 self._held.append({name: value for name, value in delta.items() if name != "tool_calls"})
                 delta = {}
@@ -221,10 +222,13 @@ class BlockEncoder(StreamEncoder):
         self._start()
         self._advance(at_end=True)
         self._close()
+        self._tell_held()
+        self._close()
+
+    def _tell_held(self) -> None:
         held, self._held = self._held, []
         for delta in held:
             self._take({"delta": delta})
-        self._close()
 
 
 def _only_words(chunk: Json) -> Any:

@@ -4,7 +4,7 @@ import time
 
 from catalog.types import Usage
 from gateway.dialects.base import Answer, BadAnswer, InvalidRequest, UpstreamFault
-from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_call
+from gateway.relay.attempts import fault_from_down, fault_from_refusal, is_large, prepare_call, prepare_large
 from gateway.relay.errors import ProviderFailed
 from gateway.relay.exchange import JSON, SSE, Exchange
 from gateway.relay.generation import Generation, answer_head
@@ -91,7 +91,8 @@ class AnswerRelay:
     async def _attempt(self, generation: Generation, attempt: Attempt) -> Answer | UpstreamFault:
         candidate = attempt.candidate
         try:
-            call = prepare_call(generation, candidate, attempt.secret)
+            prepared = generation, candidate, attempt.secret
+            call = await prepare_large(*prepared) if is_large(generation) else prepare_call(*prepared)
             attempt.dropped = call.dropped
             upstream = await self._client.send(call.target, call.body, timeout_s=attempt.timeout_s)
         except InvalidRequest as refusal:

@@ -1,5 +1,6 @@
 """One try at one endpoint: what is sent, how a failure is classified, and what the caller is told when nothing worked."""
 
+import asyncio
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ from gateway.relay.generation import Generation
 from gateway.relay.upstream import Target, UpstreamDown, aim
 
 _JSON_HEADERS: Final = {"content-type": "application/json"}
+LARGE_BYTES = 256 * 1024  # bodies from here on are read, written and signed beside the loop
 # The request itself is at fault: another endpoint of the same model would say the same.
 _CALLERS_FAULT = frozenset({400, 413, 422})
 # Refusals that another endpoint, with another window or policy, may not share.
@@ -43,8 +45,8 @@ class _Ahead(NamedTuple):
 def prepare_ahead(generation: Generation, candidate: Candidate, plan: HoldPlan) -> None:
     """Make the call to the candidate while its hold is under way, so that ``prepare_call`` finds it ready. What fails here fails there."""
     generation.ahead = None
-    if candidate.host.is_balanced:
-        return  # which credential will be used is not known yet
+    if candidate.host.is_balanced or is_large(generation):
+        return  # which credential will be used is not known yet; large bodies are written beside the loop
     secret = candidate.host.credential
     with suppress(Exception):
         generation.ahead = _Ahead(candidate, secret, _prepare(generation.request, candidate, secret, plan.cap_tokens))
@@ -102,6 +104,16 @@ def _target_of(candidate: Candidate, call: UpstreamCall, secret: str) -> Target:
     if is_plain:
         candidate.targets[call.path, secret] = target
     return target
+
+
+async def prepare_large(generation: Generation, candidate: Candidate, secret: str) -> Call:
+    """Do what ``prepare_call`` does, beside the loop: signing megabytes takes as long as a hundred requests."""
+    return await asyncio.to_thread(prepare_call, generation, candidate, secret)
+
+
+def is_large(generation: Generation) -> bool:
+    """Whether a call is to be prepared beside the loop."""
+    return generation.request.body_bytes >= LARGE_BYTES
 
 
 def fault_from_down(down: UpstreamDown, provider: str) -> UpstreamFault:

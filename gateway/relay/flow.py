@@ -15,6 +15,7 @@ from gateway.dialects.client import ClientDialect
 from gateway.dialects.units import FormClient
 from gateway.relay.admission import admit
 from gateway.relay.answers import AnswerRelay
+from gateway.relay.attempts import LARGE_BYTES
 from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import ApiError, BadRequest, Forbidden, Unauthorized, Unavailable
 from gateway.relay.estimate import estimated_prompt_tokens
@@ -35,7 +36,6 @@ from gateway.relay.streams import StreamRelay
 from gateway.relay.web_search import mark_search
 
 _WISHES = frozenset({b"anthropic-beta", b"x-anthropic-beta", b"x-session-id", *METADATA_HEADERS})  # headers that few requests have
-_SLOW_BODY_BYTES = 256 * 1024  # from here on a body is read beside the loop
 
 
 class ChatFlow:
@@ -131,7 +131,7 @@ class ChatFlow:
     async def read(self, caller: Caller, dialect: ClientDialect, data: bytes) -> ChatRequest:
         """Return the body as a request, with the preset that it names and under the policies of its organization. Raises: ApiError."""
         rules = self._rules.find(caller.org_id) or await self.find_rules(caller)
-        if len(data) >= _SLOW_BODY_BYTES:
+        if len(data) >= LARGE_BYTES:
             # Megabytes take as long as a hundred requests; streams must not wait for them.
             return await asyncio.to_thread(read_under_rules, dialect, data, rules)
         return read_under_rules(dialect, data, rules)

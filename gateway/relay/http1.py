@@ -63,13 +63,15 @@ class Http1Connection(asyncio.Protocol):
 
     # --- the caller's side ---
 
-    async def send(self, request: bytes, *, timeout_s: float, whole: bool) -> None:
-        """Write a request and wait for the head of its answer, or for all of it. Raises: ConnectionBroken."""
+    async def send(self, request: bytes, rest: bytes = b"", *, timeout_s: float, whole: bool) -> None:
+        """Write a request, in one part or two, and wait for the head of its answer, or for all of it. Raises: ConnectionBroken."""
         self._reset()
         self._waits_for = _END if whole else _HEAD
         self._timer = self._loop.call_later(timeout_s, self._expire)
         self._sent_s = self._loop.time()
         self._transport.write(request)
+        if rest:
+            self._transport.write(rest)
         await self._wait()
         self._timer.cancel()
         if self._error is not None:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 from gateway.dialects.base import InvalidRequest, StreamDecoder, UpstreamFault
-from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_call
+from gateway.relay.attempts import fault_from_down, fault_from_refusal, is_large, prepare_call, prepare_large
 from gateway.relay.first_chunks import BrokenStream
 from gateway.relay.generation import Generation
 from gateway.relay.other_forms import begin_stream
@@ -33,7 +33,8 @@ async def open_stream(client: UpstreamClient, generation: Generation, attempt: A
     name = candidate.host.spec.name
     async with AsyncExitStack() as stack:
         try:
-            call = prepare_call(generation, candidate, attempt.secret)
+            prepared = generation, candidate, attempt.secret
+            call = await prepare_large(*prepared) if is_large(generation) else prepare_call(*prepared)
             attempt.dropped = call.dropped
             upstream = await stack.enter_async_context(client.stream(call.target, call.body, timeout_s=attempt.timeout_s))
             attempt.headers = upstream.headers

@@ -13,7 +13,7 @@ from typing import Any
 from catalog.types import Usage
 from gateway.dialects.base import InvalidRequest, Json, StreamDecoder, UpstreamFault
 from gateway.dialects.client import StreamEncoder
-from gateway.relay.attempts import fault_from_down, fault_from_refusal, prepare_call
+from gateway.relay.attempts import fault_from_down, fault_from_refusal, is_large, prepare_call, prepare_large
 from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError
 from gateway.relay.estimate import bound_nanos, estimated_prompt_tokens, estimated_tokens
@@ -118,7 +118,8 @@ class StreamRelay:
         candidate, until_s = attempt.candidate, time.monotonic() + attempt.timeout_s
         name = candidate.host.spec.name
         try:
-            call = prepare_call(generation, candidate, attempt.secret)
+            prepared = generation, candidate, attempt.secret
+            call = await prepare_large(*prepared) if is_large(generation) else prepare_call(*prepared)
             attempt.dropped = call.dropped
             async with self._client.stream(call.target, call.body, timeout_s=attempt.timeout_s) as upstream:
                 attempt.headers = upstream.headers

@@ -19,6 +19,7 @@ from gateway.relay.http1 import ANSWER_MAX_BYTES, ConnectionBroken, Http1Connect
 
 # Shorter than what servers allow (60 s and more), so that they seldom close a connection at the moment we use it.
 _IDLE_POOL_S = 45.0
+_JOINED_MAX_BYTES = 64 * 1024  # larger bodies are written by themselves
 _IDLE_MAX = 512  # per origin
 _PORTS = {"http": 80, "https": 443}
 _STALE_RETRIES = 2
@@ -136,7 +137,7 @@ class UpstreamClient:
         finally:
             self._release(origin, connection)
 
-    async def _exchange(self, origin: _Origin, request: bytes, *, timeout_s: float, whole: bool) -> Http1Connection:
+    async def _exchange(self, origin: _Origin, request: tuple[bytes, bytes], *, timeout_s: float, whole: bool) -> Http1Connection:
         """Send on an idle connection or a new one. Providers close idle ones at any time: a request that met that moment, and of which
         the provider cannot have seen more than its closing, goes out again.
         """
@@ -145,7 +146,7 @@ class UpstreamClient:
             if connection is None:
                 connection = await self._connect(origin)
             try:
-                await connection.send(request, timeout_s=timeout_s, whole=whole)
+                await connection.send(*request, timeout_s=timeout_s, whole=whole)
             except ConnectionBroken as error:
                 connection.release()
                 if error.kind != "stale":
@@ -257,8 +258,11 @@ def _first_lines(url: str, is_public_only: bool) -> tuple[_Origin, str]:  # noqa
     return _Origin(parts.scheme, host, port, is_public_only), head
 
 
-def _request(target: Target, body: bytes) -> bytes:
-    return b"%b%d\r\n\r\n%b" % (target.head, len(body), body)
+def _request(target: Target, body: bytes) -> tuple[bytes, bytes]:
+    """Return a request in two parts: a large body is one by itself, so that it is not copied."""
+    if len(body) > _JOINED_MAX_BYTES:
+        return b"%b%d\r\n\r\n" % (target.head, len(body)), body
+    return b"%b%d\r\n\r\n%b" % (target.head, len(body), body), b""
 
 
 def _find(headers: list[tuple[bytes, bytes]], name: str) -> str | None:

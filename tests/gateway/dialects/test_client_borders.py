@@ -82,3 +82,19 @@ def test_borders_change_nothing(name, path, borders):
     assert relayed.partition(b'"completed_at":17')[0] == at_once.partition(b'"completed_at":17')[0]
     assert len(relayed) == len(at_once)
     assert relayed.decode().count("grüß") >= 1
+
+
+@pytest.mark.parametrize("path", ["/api/v1/messages", "/api/v1/responses"])
+def test_words_between_the_pieces_of_a_call_keep_their_order(path):
+    def call(piece, **opening):
+        return {"tool_calls": [{"index": 0, **opening, "function": {"arguments": piece, **({"name": "f"} if opening else {})}}]}
+
+    deltas = [call('{"a"', id="c", type="function"), {"content": "first, "}, call(":1}"), {"content": "second, "}, {"content": "third"}]
+    encoder = CLIENT_DIALECTS[path].new_stream_encoder(REQUEST, HEAD)
+    sent = b"".join(encoder.encode([{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}]) for delta in deltas)
+    events = [msgspec.json.decode(event.data) for event in SseDecoder().feed(sent + encoder.finish(CLOSING)) if event.data != b"[DONE]"]
+    if path.endswith("messages"):
+        words = [event["delta"]["text"] for event in events if event.get("delta", {}).get("type") == "text_delta"]
+    else:
+        words = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
+    assert words == ["first, ", "second, ", "third"]

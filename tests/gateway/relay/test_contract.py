@@ -70,6 +70,19 @@ def test_chats_keep_the_contract_whole_and_streamed(customer, api, wish, model):
     assert [found for event in heard for found in model_breaches(f"{api}_event", event)] == []
 
 
+@pytest.mark.parametrize("model", ["test/gpt-5", "test/claude"])
+def test_calls_with_free_text_keep_it_in_responses(customer, model):
+    tool = {"type": "custom", "name": "run", "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}}
+    asked = {"model": model, "input": LOOK[0]["content"], "tools": [tool]}
+    whole = post(customer, "responses", **asked).json()
+    assert [item["type"] for item in whole["output"]] == ["custom_tool_call"] * 2
+    assert model_breaches("responses", whole) == []
+
+    heard = list(events(post(customer, "responses", **asked, stream=True)))
+    assert any(event["event"] == "response.custom_tool_call_input.done" for event in heard)
+    assert [found for event in heard for found in model_breaches("responses_event", event)] == []
+
+
 @pytest.mark.parametrize(("api", "model", "body"), [(api, *case) for api, cases in UNITS.items() for case in cases])
 def test_models_that_are_no_chats_keep_it_too(customer, api, model, body):
     assert model_breaches(api, post(customer, PATHS.get(api, api), model=model, **body).json()) == []
