@@ -12,7 +12,6 @@ import time
 import httpx
 import pytest
 
-from tests.faults.scale import times
 from tests.faults.stack import MODEL, ROOT
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
@@ -110,14 +109,13 @@ def victims(stack):
 def test_a_gateway_killed_at_any_of_nine_points_charges_nothing_its_last_heartbeat_or_all(stack, victims, record_property):
     before = stack.earlier()
     stack.is_settled = False
-    rounds, expected, died_s = times(1, 3), {}, 0.0
-    for number in range(rounds):
-        for point, status in POINTS.items():
-            event, nanos = victims.die(point, f"[[simulate: big=2000 rate=400]] {point}, round {number}" if "mid" in point else point)
-            died_s = time.monotonic()
-            assert (nanos > 0) == (point == "mid-stream" or status == CHARGED), point
-            if status is not NOTHING:
-                expected[f"gen-{event}"] = [(nanos, status)]
+    expected, died_s = {}, 0.0
+    for point, status in POINTS.items():
+        event, nanos = victims.die(point, f"[[simulate: big=2000 rate=400]] {point}" if point == "mid-stream" else point)
+        died_s = time.monotonic()
+        assert (nanos > 0) == (point == "mid-stream" or status == CHARGED), point
+        if status is not NOTHING:
+            expected[f"gen-{event}"] = (nanos, status)
 
     while stack.held_nanos():
         assert time.monotonic() < died_s + WITHIN_S, "a hold stays"
@@ -125,7 +123,9 @@ def test_a_gateway_killed_at_any_of_nine_points_charges_nothing_its_last_heartbe
     free_s = time.monotonic() - died_s
     stack.await_receipts(expected)
     stack.settle()
-    assert {name: rows for name, rows in stack.receipts().items() if name not in before} == expected
+    # Where the reaper was there before whoever adopted the spool, the receipt has two parts, whose sum is charged.
+    told = {name: rows for name, rows in stack.receipts().items() if name not in before}
+    assert {name: (sum(amount for amount, _ in rows), rows[-1][1]) for name, rows in told.items()} == expected
     assert stack.freezes() == []
-    record_property("repeats", rounds * len(POINTS))
-    record_property("figure", f"{rounds} kills at each of 9 points; nothing was held {free_s:.1f} s after the last one")
+    record_property("repeats", len(POINTS))
+    record_property("figure", f"a kill at each of {len(POINTS)} points; nothing was held {free_s:.1f} s after the last one")
