@@ -14,10 +14,9 @@ from typing import Any
 import redis
 import uvicorn
 
-from billing.authorizer.connection import MoneyConnection
+from billing.authorizer.gathering import Reservations
 from billing.authorizer.holds import Holds
 from billing.authorizer.keys import shard_keys
-from billing.authorizer.scripts import RESERVE
 from billing.authorizer.spool import Spool
 from gateway import asgi
 from gateway.relay.http1 import Http1Connection
@@ -56,20 +55,19 @@ def _before_reserve() -> None:
 
 def _reply_lost() -> None:
     """The store has the hold, and its reply lies unread in the socket."""
-    run_script = MoneyConnection.run_script
+    reserve = Reservations.reserve
 
-    def dying(self: MoneyConnection, script: Any, keys: Any, args: Any) -> Any:
-        future = run_script(self, script, keys, args)
-        if script is RESERVE:
-            self._flush()
-            with redis.Redis.from_url(os.environ["REDIS_URL"]) as store:
-                # Not after a refusal that says what the store lacks: it is then loaded, and asked again.
-                for _ in range(50):
-                    if store.hexists(f"{shard_keys(_Request.shard).holds}{_Request.org_id}", _Request.event):
-                        _die()
+    def dying(self: Reservations, *asked: Any) -> Any:
+        future = reserve(self, *asked)
+        self._connection._flush()
+        with redis.Redis.from_url(os.environ["REDIS_URL"]) as store:
+            # Not after a refusal that says what the store lacks: it is then loaded, and asked again.
+            for _ in range(50):
+                if store.hexists(f"{shard_keys(_Request.shard).holds}{_Request.org_id}", _Request.event):
+                    _die()
         return future
 
-    MoneyConnection.run_script = dying  # type: ignore[method-assign]
+    Reservations.reserve = dying  # type: ignore[method-assign]
 
 
 def _after_reserve() -> None:
