@@ -84,7 +84,8 @@ def write_page(attempts: Attempts, *, at: dt.datetime, commit: str) -> str:
     summary = (
         f"Run on {at:%Y-%m-%d} at commit {commit}, {os.cpu_count()} cores, Python {platform.python_version()}: {total.runs} tests with"
         f" {total.repeats:,} repetitions, {total.failed} failed, {total.seconds / 60:.0f} minutes. {held} of the {tested} faults that can"
-        f" happen here held; {len(CASES) - tested} of {len(CASES)} cannot."
+        f" happen here held; {len(CASES) - tested} of {len(CASES)} cannot. A run is taken up where it stopped, and its parts may run"
+        " beside each other on a busy machine: so some held at an earlier commit, and the minutes are the sum of theirs."
     )
     earlier = [f"- {test}, {len(tries) - 1}" for test, tries in attempts.items() if test in last and len(tries) > 1]
     again = ["", "Tests that were run again because they had failed before in this run, and how often:", "", *earlier] if earlier else []
