@@ -17,7 +17,7 @@ _LOCK_WAIT_S = 30.0
 _POLL_S = 0.05
 # A pause ends by itself, also when whoever began it is gone. What follows the wait for running requests is a few round trips.
 PAUSE_MAX_S = 5.0
-_PAUSE_MARGIN_S = 1.5
+_PAUSE_MARGIN_S = 2.5
 WAIT_S = PAUSE_MAX_S - _PAUSE_MARGIN_S
 # Between two tries the organization works as usual: what waited goes through, and another moment may find nothing that runs for long.
 _REST_S = 2.0
@@ -46,7 +46,7 @@ class Moved(NamedTuple):
 def move(*, organization: Organization, shard: int, wait_s: float = WAIT_S, tries: int = 1) -> Moved:
     """Stop new requests of the organization, wait up to ``wait_s`` for those that run, book them, and place it on another shard.
 
-    New requests get 503 with Retry-After meanwhile, for ``wait_s`` and 1.5 s at most. Where requests run for longer the organization goes
+    New requests get 503 with Retry-After meanwhile, for ``wait_s`` and 2.5 s at most. Where requests run for longer the organization goes
     on for two seconds and it is tried again, up to ``tries`` times. What a gateway settles late finds the new shard by itself
     (``authorizer/janitor.py``).
     Raises: CannotMove, ShardBusy, MoneyStoreDown, live.EpochClosed; then it stays on its shard.
