@@ -107,8 +107,6 @@ def victims(stack):
 
 @pytest.mark.long
 def test_a_gateway_killed_at_any_of_nine_points_charges_nothing_its_last_heartbeat_or_all(stack, victims, record_property):
-    with stack.traffic(threads=1):
-        pass  # which loads the balance and the key
     before = stack.earlier()
     stack.is_settled = False
     expected, died_s = {}, 0.0

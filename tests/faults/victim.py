@@ -14,6 +14,7 @@ from typing import Any
 import redis
 import uvicorn
 
+from billing.authorizer.gathering import Reservations
 from billing.authorizer.holds import Holds
 from billing.authorizer.keys import shard_keys
 from billing.authorizer.spool import Spool
@@ -53,17 +54,20 @@ def _before_reserve() -> None:
 
 
 def _reply_lost() -> None:
-    """The store has the hold, and its reply has come and is not read."""
-    receive = MoneyConnection._receive
+    """The store has the hold, and its reply lies unread in the socket."""
+    reserve = Reservations.reserve
 
-    def dying(self: MoneyConnection, link: Any, data: bytes) -> None:
-        if _Request.event != "-":
-            with redis.Redis.from_url(os.environ["REDIS_URL"]) as store:
+    def dying(self: Reservations, *asked: Any) -> Any:
+        future = reserve(self, *asked)
+        self._connection._flush()
+        with redis.Redis.from_url(os.environ["REDIS_URL"]) as store:
+            # Not after a refusal that says what the store lacks: it is then loaded, and asked again.
+            for _ in range(50):
                 if store.hexists(f"{shard_keys(_Request.shard).holds}{_Request.org_id}", _Request.event):
                     _die()
-        receive(self, link, data)
+        return future
 
-    MoneyConnection._receive = dying  # type: ignore[method-assign]
+    Reservations.reserve = dying  # type: ignore[method-assign]
 
 
 def _after_reserve() -> None:
