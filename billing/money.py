@@ -11,7 +11,7 @@ NANOS_PER_USD = 1_000_000_000
 NANOS_PER_CENT = 10_000_000
 PICOS_PER_NANO = 1_000
 NANOS_MAX = 2**63 - 1
-_TYPED = re.compile(r"[+-]?(\d+|\d{1,3}([,\s]\d{3})+)?(\.\d*)?", re.ASCII)
+_TYPED = re.compile(r"[+-]?(\d+|[1-9]\d{0,2}([,\s]\d{3})+)?(\.\d*)?", re.ASCII)
 _EXACT = Context(prec=28, traps=[Inexact, InvalidOperation, Overflow])
 
 

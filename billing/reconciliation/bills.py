@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from billing.money import NANOS_MAX, NANOS_PER_USD
 
 _LINES_MAX: Final = 200_000
-_THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+_THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _DATED: Final = re.compile(r"[-@](20\d{2}-?\d{2}-?\d{2}|\d{8})$")
 
 

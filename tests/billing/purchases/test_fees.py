@@ -49,7 +49,9 @@ def test_anything_finer_than_a_cent_and_anything_else_is_refused(text):
         fees.read_cents(text)
 
 
-@pytest.mark.parametrize("text", ["12,50", "2,5", "1,00", "1,0000", ",500", "1,000,50", "1.000,50", "1 0", "1,,000", "12,50.00"])
+@pytest.mark.parametrize(
+    "text", ["12,50", "2,5", "1,00", "1,0000", ",500", "1,000,50", "1.000,50", "1 0", "1,,000", "12,50.00", "0,500", "00,500"]
+)
 def test_a_comma_before_cents_is_refused_and_not_read_as_a_hundred_times_as_much(text):
     with pytest.raises(BadAmount, match="with a point before the cents"):
         fees.read_cents(text)

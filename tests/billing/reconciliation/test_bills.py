@@ -48,6 +48,7 @@ def test_any_other_file_is_read_by_naming_its_columns_and_its_unit():
         ("date,model,cost\n2026-05-04,m,one\n", "line 2: 'one' is not an amount"),
         ("date,model,cost\n2026-05-04,m,NaN\n", "line 2: 'NaN' is not an amount"),
         ('date,model,cost\n2026-05-04,m,"12,50"\n', "line 2: '12,50' has a comma that is not before thousands"),
+        ('date,model,cost\n2026-05-04,m,"0,123"\n', "line 2: '0,123' has a comma that is not before thousands"),
     ],
 )
 def test_what_cannot_be_read_names_its_place(text, words):
