@@ -181,12 +181,21 @@ class Repeats:
             _log.warning("answer_not_kept event=%s error=%s", repeat.claim.event_id.hex, error)
 
     async def _find(self, claim: Claim, seal: bytes) -> _KeptAnswer | None:
+        """Return the answer that was kept, or None if there is none. Raises: Unavailable when that cannot be told now."""
         try:
             sealed = await self._connection().get(_name_of(claim.event_id))
-            if not isinstance(sealed, bytes):
-                return None
+        except (RedisError, OSError) as error:
+            raise Unavailable(
+                "The request with this Idempotency-Key has ended and was charged once; its answer cannot be read at the moment.",
+                retry_after_s=1,
+                metadata={"generation_id": f"gen-{claim.event_id.hex}"},
+                remedy="Send it again after the time in Retry-After: the answer is given again, without a charge.",
+            ) from error
+        if not isinstance(sealed, bytes):
+            return None
+        try:
             opened = AESGCM(seal).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _name_of(claim.event_id))
-        except (RedisError, OSError, InvalidTag):
+        except InvalidTag:
             return None
         return msgspec.msgpack.decode(opened, type=_KeptAnswer)
 

@@ -7,10 +7,11 @@ import time
 import httpx
 import pytest
 
-from billing.authorizer.claims import CLAIM_TTL_S
+from billing.authorizer.claims import CLAIM_TTL_S, Claim
 from billing.authorizer.keys import claim_keys
 from billing.live.store import store
 from gateway.relay import repeats
+from gateway.relay.errors import Unavailable
 from gateway.relay.generation import new_event_id
 from tests.factories.usage import book
 from tests.gateway.relay.conftest import cost_nanos
@@ -172,6 +173,17 @@ def test_an_answer_whose_copy_is_gone_is_not_asked_for_again(customer, broker):
     assert answer.json()["error"]["metadata"]["reason"] == "idempotency_ended"
     assert first.json()["id"] in answer.json()["error"]["metadata"]["remedy_hint"]
     assert len(customer.receipts()) == 1
+
+
+async def test_a_kept_answer_that_cannot_be_read_now_is_not_given_up():
+    away = repeats.Repeats(None, None, "redis://127.0.0.1:1/0", None)
+    claim = Claim("DONE", None, "name", new_event_id())
+
+    with pytest.raises(Unavailable) as told:
+        await away._find(claim, bytes(32))
+
+    assert told.value.retry_after_s == 1
+    assert told.value.metadata["generation_id"] == f"gen-{claim.event_id.hex}"
 
 
 def test_a_kept_answer_cannot_be_read_without_the_api_key(customer, broker):
