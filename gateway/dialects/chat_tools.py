@@ -1,10 +1,14 @@
 """The tools of a Chat Completions request: their shapes, and what must fit together. Pure."""
 
+from collections import Counter
+from collections.abc import Sized
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from gateway.dialects.base import ChatRequest, InvalidRequest, Json
+
+TOOLS_MAX = 512
 
 
 class _CalledFunction(msgspec.Struct):
@@ -59,13 +63,21 @@ class Tool(msgspec.Struct):
     custom: _Custom | None = None
 
 
+def check_tool_count(tools: Sized) -> None:
+    """Raises: InvalidRequest for more tools than a request may have, before any of them is looked at."""
+    if len(tools) > TOOLS_MAX:
+        raise InvalidRequest(f"at most {TOOLS_MAX} tools can be given", "tools")
+
+
 def check_tools(tools: list[Tool]) -> None:
-    """Raises: InvalidRequest for a tool that lacks what its type needs, or a free-text tool whose name is taken."""
+    """Raises: InvalidRequest for too many tools, one that lacks what its type needs, or a free-text tool whose name is taken."""
+    check_tool_count(tools)
+    taken = Counter(named.name for tool in tools if (named := _named(tool)) is not None)
     for index, tool in enumerate(tools):
         if tool.type == "function" and tool.function is None:
             raise _missing(f"tools[{index}].function", "tool", tool.type)
         if tool.type == "custom":
-            _check_custom(tool, tools, index)
+            _check_custom(tool, index, taken)
 
 
 def check_calls(calls: list[ToolCall], place: str) -> None:
@@ -81,17 +93,20 @@ def _missing(param: str, what: str, kind: str) -> InvalidRequest:
     return InvalidRequest(f"{param} is required for a {what} of type {kind}.", param)
 
 
-def _check_custom(tool: Tool, tools: list[Tool], index: int) -> None:
+def _named(tool: Tool) -> _Function | _Custom | None:
+    return tool.function if tool.type == "function" else tool.custom
+
+
+def _check_custom(tool: Tool, index: int, taken: Counter[str]) -> None:
+    """``taken`` counts the tools of each name."""
     if tool.custom is None:
         raise _missing(f"tools[{index}].custom", "tool", tool.type)
     form = tool.custom.format
     if form is not None and form.type == "grammar" and form.grammar is None:
         raise InvalidRequest(f"tools[{index}].custom.format.grammar is required.", f"tools[{index}].custom.format.grammar")
-    for place, other in enumerate(tools):
-        named = other.function if other.type == "function" else other.custom
-        if place != index and named is not None and named.name == tool.custom.name:
-            param = f"tools[{index}].custom.name"
-            raise InvalidRequest(f"{param}: another tool is called {tool.custom.name} too.", param)
+    if taken[tool.custom.name] > 1:
+        param = f"tools[{index}].custom.name"
+        raise InvalidRequest(f"{param}: another tool is called {tool.custom.name} too.", param)
 
 
 def check_choice(choice: str | Json, tools: list[Tool]) -> None:
@@ -128,14 +143,15 @@ def _check_named_choice(choice: Json, tools: list[Tool]) -> None:
 def _check_allowed(allowed: Any, tools: list[Tool]) -> None:
     if not isinstance(allowed, dict) or allowed.get("mode") not in ("auto", "required"):
         raise InvalidRequest("tool_choice.allowed_tools.mode must be auto or required.", "tool_choice.allowed_tools.mode")
-    known = [(tool.type, named.name) for tool in tools if (named := tool.function or tool.custom) is not None]
+    known = {(tool.type, named.name) for tool in tools if (named := _named(tool)) is not None}
     listed = allowed.get("tools")
     if not isinstance(listed, list) or not listed:
         raise InvalidRequest("tool_choice.allowed_tools.tools must name one of the tools at least.", "tool_choice.allowed_tools.tools")
     for place, tool in enumerate(listed):
         kind = tool.get("type") if isinstance(tool, dict) else None
         named = tool.get(kind) if isinstance(kind, str) else None
-        if not isinstance(named, dict) or (kind, named.get("name")) not in known:
+        name = named.get("name") if isinstance(named, dict) else None
+        if not isinstance(name, str) or (kind, name) not in known:
             param = f"tool_choice.allowed_tools.tools[{place}]"
             raise InvalidRequest(f"{param} must be one of the tools.", param)
 

@@ -23,7 +23,9 @@ def as_functions(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
     if source.get("tools"):
         body["tools"] = [_plain_tool(tool) for tool in source["tools"]]
         where = "format" if request.native_dialect == "responses" else "custom.format"
-        dropped = [f"tools[{place}].{where}" for place, tool in enumerate(source["tools"]) if grammar_of(tool.get("custom"))]
+        dropped = [
+            f"tools[{place}].{where}" for place, tool in enumerate(source["tools"]) if _is_custom(tool) and grammar_of(tool["custom"])
+        ]
     choice = source.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "custom":
         body["tool_choice"] = {"type": "function", "function": {"name": choice["custom"]["name"]}}
@@ -35,8 +37,9 @@ def as_functions(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
 
 
 def name_of(tool: Json) -> Any:
-    """Return the name of a tool, or of one that a choice names, in Chat Completions' form."""
-    return (tool.get("function") or tool.get("custom") or tool).get("name")
+    """Return the name of a tool, or of one that a choice names, in Chat Completions' form; None for one that is of neither kind."""
+    named = tool.get(tool["type"])
+    return named.get("name") if isinstance(named, dict) else None
 
 
 def grammar_of(custom: Any) -> Json | None:
@@ -47,10 +50,22 @@ def grammar_of(custom: Any) -> Json | None:
 
 def flat_custom(custom: Json) -> Json:
     """Return a custom tool as Responses has it."""
-    flat = {name: value for name, value in custom.items() if value is not None}
+    flat: Json = {"type": "custom"} | _known(custom, ("name", "description"))
     if grammar := grammar_of(custom):
-        flat["format"] = {"type": "grammar", **grammar}
-    return {"type": "custom", **flat}
+        flat["format"] = {"type": "grammar", "syntax": grammar["syntax"], "definition": grammar["definition"]}
+    elif isinstance(form := custom.get("format"), dict):
+        flat["format"] = {"type": form["type"]}
+    return flat
+
+
+def flat_function(function: Json) -> Json:
+    """Return a function as Responses has it."""
+    return {"type": "function"} | _known(function, ("name", "description", "parameters", "strict"))
+
+
+def _known(source: Json, names: tuple[str, ...]) -> Json:
+    # Here a field beside these would stand beside the type, and could be another: a tool that the provider runs, an item that it stores.
+    return {name: source[name] for name in names if source.get(name) is not None}
 
 
 def function_for(custom: Json) -> Json:
@@ -77,11 +92,14 @@ def function_call_of(call: Json) -> Json:
 
 
 def _plain_tool(tool: Json) -> Json:
-    custom = tool.get("custom")
-    if tool.get("type") != "custom" or custom is None:
+    if not _is_custom(tool):
         return tool
     rest = {name: value for name, value in tool.items() if name != "custom"}
-    return {**rest, "type": "function", "function": function_for(custom)}
+    return {**rest, "type": "function", "function": function_for(tool["custom"])}
+
+
+def _is_custom(tool: Json) -> bool:
+    return tool.get("type") == "custom" and isinstance(tool.get("custom"), dict)
 
 
 def _plain_message(message: Json) -> Json:

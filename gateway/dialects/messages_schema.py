@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.dialects.base import InvalidRequest, Json
 from gateway.dialects.chat_schema import explain
+from gateway.dialects.chat_tools import check_tool_count
 
 _NotEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -263,6 +264,7 @@ def check_messages(body: Any) -> MessagesBody:
     if any(str(edit.get("type")).startswith("compact") for edit in edits or ()):
         param = "context_management.edits"
         raise InvalidRequest(f"{param}: compaction {_NOT_OFFERED}", param)
+    check_tool_count(typed.tools or ())
     for index, tool in enumerate(typed.tools or ()):
         if tool.type not in (None, "custom") and not tool.type.startswith(_CLIENT_RUN):
             param = f"tools[{index}].type"

@@ -6,7 +6,7 @@ from catalog.types import EndpointSpec, ProviderSpec
 from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequest, Json, StreamDecoder, UpstreamCall, UpstreamFault
 from gateway.dialects.chat_completions import hashed_user
 from gateway.dialects.content import named_text, parts_of, unsupported
-from gateway.dialects.custom_tools import flat_custom, name_of
+from gateway.dialects.custom_tools import flat_custom, flat_function, name_of
 from gateway.dialects.faults import fault_from_status
 from gateway.dialects.reasoning import FIELDS as REASONING_FIELDS
 from gateway.dialects.reasoning import nearest_effort, resolve_thinking
@@ -24,6 +24,7 @@ _UNKNOWN = (
     "modalities", "audio",
     "functions", "function_call",
 )  # fmt: skip
+_SCHEMA_FIELDS = ("name", "description", "schema", "strict")
 _SAME = ("temperature", "top_p", "parallel_tool_calls", "prompt_cache_key")
 _LISTED = frozenset({"temperature", "top_p"})
 
@@ -141,7 +142,8 @@ def _turn(message: Json, place: str) -> list[Json]:
         items.append({"type": "message", "role": "assistant", "content": words})
     for call in message.get("tool_calls") or ():
         if call.get("type") == "custom":
-            items.append({"type": "custom_tool_call", "call_id": call["id"], **call["custom"]})
+            custom = call["custom"]
+            items.append({"type": "custom_tool_call", "call_id": call["id"], "name": custom["name"], "input": custom["input"]})
             continue
         function = call.get("function") or {}
         items.append(
@@ -197,15 +199,15 @@ def _tool(tool: Json) -> Json:
     """Return a tool as Responses has it. Strict is what it takes a silent function for, and Chat Completions does not."""
     if tool.get("type") == "custom":
         return flat_custom(tool["custom"])
-    function = {name: value for name, value in tool["function"].items() if value is not None}
-    return {"type": "function", "parameters": {"type": "object", "properties": {}}, "strict": False, **function}
+    return {"parameters": {"type": "object", "properties": {}}, "strict": False, **flat_function(tool["function"])}
 
 
 def _put_text(source: Json, body: Json) -> None:
     text: Json = {}
     form = source.get("response_format") or {}
     if form.get("type") == "json_schema":
-        text["format"] = {"type": "json_schema", **(form.get("json_schema") or {})}
+        schema = form.get("json_schema") or {}
+        text["format"] = {"type": "json_schema"} | {name: schema[name] for name in _SCHEMA_FIELDS if name in schema}
     elif form.get("type") == "json_object":
         text["format"] = {"type": "json_object"}
     if source.get("verbosity"):

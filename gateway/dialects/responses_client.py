@@ -258,13 +258,13 @@ def _allowed(choice: Json, tools: list[Json]) -> tuple[Any, list[Json]]:
     listed = choice.get("tools")
     if not isinstance(listed, list) or not listed:
         raise InvalidRequest("tool_choice.tools must name one of the tools at least.", "tool_choice.tools")
-    known = [(tool["type"], name_of(tool)) for tool in tools]
-    allowed = []
+    known = {(tool["type"], name_of(tool)) for tool in tools}
+    allowed = set()
     for place, tool in enumerate(listed):
-        key = (tool.get("type"), tool.get("name")) if isinstance(tool, dict) else None
-        if key not in known:
+        kind, name = (tool.get("type"), tool.get("name")) if isinstance(tool, dict) else (None, None)
+        if not isinstance(kind, str) or not isinstance(name, str) or (kind, name) not in known:
             raise InvalidRequest(f"tool_choice.tools[{place}] must be one of the tools.", f"tool_choice.tools[{place}]")
-        allowed.append(key)
+        allowed.add((kind, name))
     return choice["mode"], [tool for tool in tools if (tool["type"], name_of(tool)) in allowed]
 
 

@@ -1,11 +1,13 @@
 """The shape of an OpenAI Responses request, checked at C speed. Unknown fields are left alone. Pure."""
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from gateway.dialects.base import InvalidRequest, Json
 from gateway.dialects.chat_schema import Effort, explain
+from gateway.dialects.chat_tools import check_tool_count
 
 _NotEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -240,6 +242,8 @@ def check_responses(body: Any) -> ResponsesBody:
 
 
 def _check_tools(tools: list[Tool]) -> None:
+    check_tool_count(tools)
+    taken = Counter(tool.name for tool in tools)
     for index, tool in enumerate(tools):
         if tool.type not in ("function", "custom"):
             param = f"tools[{index}].type"
@@ -248,15 +252,16 @@ def _check_tools(tools: list[Tool]) -> None:
             param = f"tools[{index}].name"
             raise InvalidRequest(f"{param} is required.", param)
         if tool.type == "custom":
-            _check_custom(tool, tools, index)
+            _check_custom(tool, index, taken)
 
 
-def _check_custom(tool: Tool, tools: list[Tool], index: int) -> None:
+def _check_custom(tool: Tool, index: int, taken: Counter[str | None]) -> None:
+    """``taken`` counts the tools of each name."""
     form = tool.format
     if form is not None and form.type == "grammar" and (form.syntax is None or form.definition is None):
         param = f"tools[{index}].format.{'syntax' if form.syntax is None else 'definition'}"
         raise InvalidRequest(f"{param} is required when the format's type is grammar.", param)
-    if any(place != index and other.name == tool.name for place, other in enumerate(tools)):
+    if taken[tool.name] > 1:
         param = f"tools[{index}].name"
         raise InvalidRequest(f"{param}: another tool is called {tool.name} too.", param)
 

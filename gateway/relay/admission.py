@@ -3,10 +3,10 @@
 from typing import Any
 
 from gateway.dialects.base import ChatRequest
+from gateway.dialects.chat_tools import TOOLS_MAX
 from gateway.relay.errors import BadRequest
 
 _MESSAGES_MAX = 10_000
-_TOOLS_MAX = 512
 _MODELS_MAX = 32
 
 
@@ -20,8 +20,8 @@ def admit(request: ChatRequest) -> None:
     if body.get("web_search_options") is not None:
         raise _not_offered("web_search_options", "web_search_options")
     tools = body.get("tools") or ()
-    if len(tools) > _TOOLS_MAX:
-        raise BadRequest(f"at most {_TOOLS_MAX} tools can be given", metadata={"param": "tools"})
+    if len(tools) > TOOLS_MAX:
+        raise BadRequest(f"at most {TOOLS_MAX} tools can be given", metadata={"param": "tools"})
     for place, tool in enumerate(tools):
         kind = tool.get("type", "function")
         if kind not in ("function", "custom"):

@@ -13,7 +13,7 @@ from accounts.request_rules import Preset, RequestRules
 from gateway.dialects.base import ChatRequest, InvalidRequest, Json
 from gateway.dialects.chat_completions import parse_json
 from gateway.dialects.client import ClientDialect
-from gateway.dialects.custom_tools import flat_custom, function_for
+from gateway.dialects.custom_tools import flat_custom, flat_function, function_for
 from gateway.relay.errors import BadRequest, NotFound
 
 MARK: Final = "@preset/"
@@ -137,7 +137,7 @@ def _to_responses(body: Json, preset: Preset) -> Json:
     merged = {**{name: value for name, value in config.items() if name in _RESPONSES_FIELDS}, **body}
     _unite_tools(merged, tools, body.get("tools"), _responses_tool)
     if form is not None and "text" not in body:
-        merged["text"] = {"format": {"type": form.get("type"), **(form.get("json_schema") or {})}}
+        merged["text"] = {"format": {**(form.get("json_schema") or {}), "type": form.get("type")}}
     if preset.system_prompt:
         merged.setdefault("instructions", preset.system_prompt)
     return merged
@@ -185,4 +185,4 @@ def _messages_tool(tool: Json) -> Json:
 def _responses_tool(tool: Json) -> Json:
     if isinstance(tool.get("custom"), dict):
         return flat_custom(tool["custom"])
-    return {"type": "function", **{name: value for name, value in (tool.get("function") or {}).items() if value is not None}}
+    return flat_function(tool.get("function") or {})

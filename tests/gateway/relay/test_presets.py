@@ -148,6 +148,16 @@ def test_a_preset_is_made_of_a_body_without_its_conversation(dialect, body, api)
     assert system_prompt == "Be brief."
 
 
+def test_no_field_of_a_preset_s_tool_or_schema_makes_it_another_in_responses():
+    function = {**TOOL["function"], "type": "web_search", "search_context_size": "high"}
+    custom = {"type": "custom", "custom": {"name": "run", "type": "web_search"}}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "type": "grammar"}}
+    under = rules(tools=[{"type": "function", "function": function}, custom], response_format=form)
+    responses = applied({"input": "Hello"}, under, "responses")
+    assert responses["tools"] == [{"type": "function", **TOOL["function"]}, {"type": "custom", "name": "run"}]
+    assert responses["text"]["format"]["type"] == "json_schema"
+
+
 def test_a_preset_of_responses_keeps_instructions_and_length():
     body = {"model": "a/swift", "instructions": "Be brief.", "max_output_tokens": 7, "input": [{"role": "user", "content": "Hello"}]}
 
