@@ -89,6 +89,7 @@ class ChatRequest(msgspec.Struct, kw_only=True):
     message_count: int = 0
     prompt_bytes: int = 0
     media_bytes: int = 0
+    stand_in_bytes: int = 0  # of the functions that stand in for custom tools: more than the client sent, so they come on top of the body
     body_bytes: int = 0  # of the whole body as it was sent: whatever else in it a model may read, it is no longer than this
     is_text: bool = False  # known to be of nothing but text
     image_parts: int = 0

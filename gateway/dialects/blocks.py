@@ -59,7 +59,7 @@ class BlockEncoder(StreamEncoder):
         self._call: Call | None = None  # the call in the open block
         self._calls: dict[int, Call] = {}
         self._waiting: list[Call] = []
-        self._held: list[Json] = []  # deltas that came while an incomplete call was open
+        self._held: list[Json] = []  # choices that came while an incomplete call was open
         self._finish_reason = ""
         self._native = ""
 
@@ -131,7 +131,8 @@ class BlockEncoder(StreamEncoder):
                 self._close()
                 self._tell_held()
             else:
-                self._held.append({name: value for name, value in delta.items() if name != "tool_calls"})
+                kept = {name: value for name, value in delta.items() if name != "tool_calls"}
+                self._held.append({**choice, "delta": kept, "finish_reason": None})
                 delta = {}
         if details := delta.get("reasoning_details"):
             for detail in details:
@@ -227,8 +228,8 @@ class BlockEncoder(StreamEncoder):
 
     def _tell_held(self) -> None:
         held, self._held = self._held, []
-        for delta in held:
-            self._take({"delta": delta})
+        for choice in held:
+            self._take(choice)
 
 
 def _only_words(chunk: Json) -> Any:

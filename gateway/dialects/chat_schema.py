@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.dialects.base import ChatRequest, InvalidRequest, Json
 from gateway.dialects.chat_tools import Tool, ToolCall, check_calls, check_choice, check_tools
+from gateway.dialects.custom_tools import stand_in_bytes
 
 _Name = Annotated[str, msgspec.Meta(max_length=256)]
 _Unit = Annotated[float, msgspec.Meta(ge=0, le=1)] | None
@@ -287,6 +288,8 @@ def measure(request: ChatRequest, typed: ChatBody) -> None:
     body = request.body
     if not _READ_AS_JSON.isdisjoint(body):
         total += sum(len(msgspec.json.encode(body[name])) for name in _READ_AS_JSON if body.get(name))
+    if request.custom_tools:
+        request.stand_in_bytes = stand_in_bytes(body["tools"])
     request.prompt_bytes = total
     request.message_count = len(typed.messages)
     request.is_text = not (request.image_parts or request.audio_parts or request.video_parts or request.file_parts)

@@ -78,6 +78,11 @@ def function_for(custom: Json) -> Json:
     return {"name": custom["name"], **said, "parameters": parameters}
 
 
+def stand_in_bytes(tools: list[Json]) -> int:
+    """Return the bytes of all functions that stand in for custom tools among ``tools``, as they are sent."""
+    return sum(len(_encode_json(_plain_tool(tool))) for tool in tools if _is_custom(tool))
+
+
 def arguments_for(text: str) -> str:
     """Return the arguments of a call that stands in for one with free text."""
     return _encode_json({FIELD: text}).decode()
@@ -137,17 +142,20 @@ def showing_free_text(encoder: StreamEncoder, request: ChatRequest) -> StreamEnc
 class FreeTextEncoder(StreamEncoder):
     """Turns the calls of stand-ins in chunks into free text before another encoder writes them, as it arrives.
 
-    Free text does not show where it ends: other calls of its choice wait until it is whole.
+    Free text does not show where it ends: other calls of its choice wait until it is whole, or while nobody can tell the kind of the open
+    call, which has no name yet.
     """
 
-    __slots__ = ("_encoder", "_held", "_names", "_open", "_texts", "keepalive")
+    __slots__ = ("_encoder", "_held", "_nameless", "_names", "_open", "_plain", "_texts", "keepalive")
 
     def __init__(self, encoder: StreamEncoder, names: tuple[str, ...]) -> None:
         self._encoder = encoder
         self._names = names
         self._texts: dict[tuple[int, int], FreeText] = {}  # by choice and call
-        self._open: dict[int, int] = {}  # choice → its call whose text is not whole
+        self._open: dict[int, int] = {}  # choice → its call whose text is not whole, or whose name is not there yet
         self._held: dict[int, list[Json]] = {}  # choice → what waits for that
+        self._nameless: dict[int, Json] = {}  # choice → what its open call told before its name
+        self._plain: set[tuple[int, int]] = set()  # functions that are told as they come
         self.keepalive = encoder.keepalive
 
     def encode(self, chunks: list[Json]) -> bytes:
@@ -212,11 +220,20 @@ class FreeTextEncoder(StreamEncoder):
         return told
 
     def _take(self, index: int, delta: Json) -> list[Json]:
-        place, function = delta["index"], delta.get("function") or {}
+        place = delta["index"]
         text = self._texts.get((index, place))
-        name = function.get("name")
-        if text is None and name not in self._names:
-            return [delta]
+        if text is None:
+            if (index, place) in self._plain or not delta.get("function"):
+                return [delta]
+            delta = _joined(self._nameless.pop(index, None), delta)
+            if not delta["function"].get("name"):
+                self._nameless[index], self._open[index] = delta, place
+                return []
+            if delta["function"]["name"] not in self._names:
+                self._plain.add((index, place))
+                self._open.pop(index, None)
+                return [delta]
+        function = delta.get("function") or {}
         is_new = text is None
         if text is None:
             text = self._texts[index, place] = FreeText()
@@ -225,14 +242,26 @@ class FreeTextEncoder(StreamEncoder):
         if text.is_closed and self._open.get(index) == place:
             del self._open[index]
         if is_new:
-            return [{"index": place, "id": delta.get("id", ""), "type": "custom", "custom": {"name": name, "input": words}}]
+            return [{"index": place, "id": delta.get("id", ""), "type": "custom", "custom": {"name": function["name"], "input": words}}]
         return [{"index": place, "custom": {"input": words}}] if words else []
 
     def _end(self, index: int) -> list[Json]:
         """Return the rest of a choice's calls."""
         told: list[Json] = []
         while (place := self._open.pop(index, None)) is not None:
-            if words := self._texts[index, place].finish():
+            if (nameless := self._nameless.pop(index, None)) is not None:
+                self._plain.add((index, place))
+                told.append(nameless)
+            elif words := self._texts[index, place].finish():
                 told.append({"index": place, "custom": {"input": words}})
             told += self._calls(index, [])
         return told
+
+
+def _joined(opened: Json | None, delta: Json) -> Json:
+    """Return the first deltas of a call as one; hosts tell an id first, its name in a later delta."""
+    if opened is None:
+        return delta
+    before, now = opened["function"], delta["function"]
+    arguments = (before.get("arguments") or "") + (now.get("arguments") or "")
+    return {**opened, **delta, "function": {**before, **now, "arguments": arguments}}

@@ -202,10 +202,10 @@ class ResponsesStreamEncoder(BlockEncoder):
         self._event("response.in_progress", response=self._response("in_progress"))
 
     def _take(self, choice: Json) -> None:
-        logprobs = choice.get("logprobs")
+        logprobs, outer = choice.get("logprobs"), self._arriving  # a choice may first tell those that waited
         self._arriving = (logprobs.get("content") or []) if isinstance(logprobs, dict) else []
         super()._take(choice)
-        self._arriving = []
+        self._arriving = outer
 
     # --- words ---
 

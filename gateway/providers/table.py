@@ -15,8 +15,8 @@ _OPENAI_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 _NOT_OPENAI = frozenset({"top_k", "min_p", "top_a", "repetition_penalty"})
 # developers.openai.com/api/docs/models: which of its models each endpoint takes.
 _OPENAI_RESPONSES = r"(?:gpt-|o\d|chat-latest)(?!.*(?:audio|search-preview|transcribe|-tts|image|oss))"
-# github.com/openai/openai-node/pull/2023: from GPT-5 on; GPT-4o refuses them.
-_OPENAI_CUSTOM_TOOLS = r"gpt-(?:[5-9]|\d\d)"
+# github.com/openai/openai-node/pull/2023: from GPT-5 on; GPT-4o refuses them. Azure calls GPT-3.5 gpt-35.
+_OPENAI_CUSTOM_TOOLS = r"gpt-(?!35)(?:[5-9]|\d\d)"
 _OPENAI_RESPONSES_ONLY = r"(?:o\d.*-pro|gpt-.*-pro\b|gpt-.*codex|codex-|computer-use|.*deep-research)"
 
 

@@ -43,7 +43,8 @@ class HoldPlan(msgspec.Struct, frozen=True):
 def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
     """Return a bound of the prompt's tokens at this endpoint."""
     if request.is_text and not request.searches_web:
-        bound = max(request.prompt_bytes, request.body_bytes) + request.message_count * _TOKENS_PER_MESSAGE + _TOKENS_OVERHEAD
+        bound = max(request.prompt_bytes, request.body_bytes) + request.stand_in_bytes
+        bound += request.message_count * _TOKENS_PER_MESSAGE + _TOKENS_OVERHEAD
         if request.body.get("tools"):
             bound += _TOKENS_TOOLS
         return min(bound, endpoint.context_length) if endpoint.context_length else bound
@@ -53,6 +54,7 @@ def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:
         return windows * endpoint.context_length  # an hour of film is a million tokens, and its address tells nothing
     bound = (
         max(request.prompt_bytes, request.body_bytes - request.media_bytes)
+        + request.stand_in_bytes
         + request.image_parts * _TOKENS_PER_IMAGE
         + (request.audio_parts + request.video_parts) * _TOKENS_PER_AUDIO
         + request.file_parts * _TOKENS_PER_FILE

@@ -10,6 +10,7 @@ from gateway.dialects.chat_client import ChatClient
 from gateway.dialects.custom_tools import FreeTextEncoder
 from gateway.dialects.registry import choose_dialect, dialect_for, fit_tools
 from gateway.dialects.responses_client import ResponsesClient, decode_responses_request
+from gateway.relay.estimate import prompt_tokens_max
 from gateway.relay.sse import SseDecoder
 from gateway.relay.tool_checks import find_fault, schemas_of
 from tests.gateway.dialects.builders import HELLO, endpoint, provider, request
@@ -103,6 +104,41 @@ def test_every_format_takes_them_and_a_history_with_them(form):
     body, _ = sent(request(tools=[RUN], messages=HISTORY), "other" if slug == "openai" else model, provider(slug, form), form=form)
     assert b"custom" not in msgspec.json.encode(body)
     assert b"run" in msgspec.json.encode(body)
+
+
+@pytest.mark.parametrize("count", [1, 500])
+@pytest.mark.parametrize("picture", [[], [{"type": "image_url", "image_url": {"url": "https://host.example/a.png"}}]])
+def test_the_hold_covers_the_functions_that_stand_in(count, picture):
+    """One byte is one token at most, and everything beside the tools and the messages has bounds of its own."""
+    chat = {"messages": [*HISTORY, {"role": "user", "content": [{"type": "text", "text": "hello"}, *picture]}]}
+    chat["tools"] = [{"type": "custom", "custom": {"name": f"a{number}"}} for number in range(count - 1)] + [RUN]
+    shown = [{"type": "input_text", "text": "hello"}, *({"type": "input_image", "image_url": one["image_url"]["url"]} for one in picture)]
+    flat = {"input": [*ITEMS, {"role": "user", "content": shown}]}
+    flat["tools"] = [{"type": "custom", "name": f"a{number}"} for number in range(count - 1)] + [FLAT]
+    for decode, fields in ((request, chat), (respond, flat)):
+        asked = decode(**fields)
+        asked.body_bytes = len(msgspec.json.encode(fields))
+        body, _ = sent(asked, "gpt-4o", form="chat_completions")
+        beside = prompt_tokens_max(request(messages=chat["messages"], tools=[LOOK]), endpoint())
+        beside -= request(messages=chat["messages"], tools=[LOOK]).prompt_bytes
+        bound = prompt_tokens_max(asked, endpoint("gpt-4o")) - beside
+        assert bound >= len(msgspec.json.encode(body["tools"])) + len(msgspec.json.encode(chat["messages"]))
+
+
+def test_functions_add_nothing_to_the_hold():
+    assert request(tools=[LOOK]).stand_in_bytes == 0
+    body, _ = sent(request(tools=[PLAIN]), "gpt-4o", form="chat_completions")
+    assert request(tools=[LOOK, PLAIN]).stand_in_bytes == len(msgspec.json.encode(body["tools"][0]))
+
+
+@pytest.mark.parametrize(
+    ("model", "has_them"),
+    [("gpt-5", True), ("gpt-5.1-codex", True), ("gpt-10", True), ("gpt-4.1", False), ("gpt-35-turbo", False), ("gpt-35-turbo-16k", False)],
+)
+def test_models_from_gpt_5_on_have_them_by_openai_s_names_and_by_azure_s(model, has_them):
+    for host in (OPENAI, provider("azure")):
+        body, _ = sent(request(tools=[PLAIN]), model, host, form="chat_completions")
+        assert body["tools"][0]["type"] == ("custom" if has_them else "function")
 
 
 def test_an_earlier_call_alone_is_rewritten_too():
@@ -278,6 +314,47 @@ def test_a_stream_that_breaks_off_still_tells_what_was_kept():
     error = {"code": 502, "message": "gone", "metadata": {"error_type": "provider_unavailable"}}
     told += encoder.fail(error, CLOSING)
     assert chat_calls(told) == [("run", "custom", "no JSON")]
+
+
+@pytest.mark.parametrize("opening", ["", '{"inp'])
+@pytest.mark.parametrize(("name", "kind", "text"), [("run", "custom", "a\nb"), ("look", "function", '{"input": "a\\nb"}')])
+def test_a_name_that_comes_after_the_id_still_tells_what_is_called(opening, name, kind, text):
+    encoder = ChatClient().new_stream_encoder(request(tools=[RUN, LOOK]), HEAD)
+    whole = '{"input": "a\\nb"}'
+    assert encoder.encode([called(0, opening, id="call_1", type="function", name="")]) == b""
+    other = [called(1, "{}", id="call_2", type="function", name="look")]
+    assert encoder.encode(other) == b""  # calls are told in their order
+    named = chunk({"tool_calls": [{"index": 0, "function": {"name": name, "arguments": ""}}]})
+    told = encoder.encode([named])
+    opened = msgspec.json.decode(SseDecoder().feed(told)[0].data)["choices"][0]["delta"]["tool_calls"][0]
+    assert (opened["index"], opened["id"], opened["type"], opened[kind]["name"]) == (0, "call_1", kind, name)
+    told += encoder.encode([called(0, whole.removeprefix(opening))]) + encoder.encode([chunk({}, "tool_calls")]) + encoder.finish(CLOSING)
+    assert chat_calls(told) == [(name, kind, text), ("look", "function", "{}")]
+
+
+@pytest.mark.parametrize("ends", [[], [chunk({}, "tool_calls")]])
+def test_a_call_that_never_gets_a_name_is_told_at_the_end(ends):
+    opened = called(0, '{"a":', id="call_1", type="function", name="")
+    chunks = [opened, called(1, '{"input": "b"}', id="call_2", type="function", name="run"), called(0, "1}"), *ends]
+    assert chat_calls(relay(ChatClient(), request(tools=[RUN]), chunks)) == [("", "function", '{"a":1}'), ("run", "custom", "b")]
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_words_that_wait_for_a_call_keep_their_probabilities(ended):
+    def said(word):
+        one = chunk({"content": word})
+        one["choices"][0]["logprobs"] = {"content": [{"token": word, "logprob": -1, "bytes": None, "top_logprobs": []}]}
+        return one
+
+    opened = called(0, '{"a":', id="call_1", type="function", name="look")
+    chunks = [said("a"), opened, said("b"), said("c"), *([called(0, "1}")] if ended else []), said("d"), chunk({}, "tool_calls")]
+    asked = respond(tools=[{"type": "function", "name": "look"}])
+    events = read_named_events(relay(ResponsesClient(), asked, chunks))
+    parts = [part for item in events[-1]["response"]["output"] if item["type"] == "message" for part in item["content"]]
+    heard = [(part["text"], "".join(one["token"] for one in part["logprobs"])) for part in parts]
+    assert heard == [("a", "a"), ("bcd", "bcd")]
+    deltas = [event for event in events if event["type"] == "response.output_text.delta"]
+    assert [(event["delta"], [one["token"] for one in event["logprobs"]]) for event in deltas] == [(word, [word]) for word in "abcd"]
 
 
 def answer(calls):
