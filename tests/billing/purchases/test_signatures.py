@@ -19,7 +19,7 @@ def _stripes_verdict(header: str, secrets: list[str]) -> bool:
     for secret in secrets:
         try:
             stripe.WebhookSignature.verify_header(BODY, header, secret, tolerance=signatures.TOLERANCE_S)
-        except (stripe.SignatureVerificationError, TypeError):  # TypeError: letters of other scripts, which its comparison cannot take
+        except stripe.SignatureVerificationError:
             continue
         return True
     return False
@@ -27,7 +27,7 @@ def _stripes_verdict(header: str, secrets: list[str]) -> bool:
 
 PARTS = st.sampled_from(
     [f"t={NOW}", f"t={NOW - 300}", f"t={NOW - 301}", f"t={NOW}0", "t=", "t=x", "t=-1", "t=" + "9" * 5_000, f"v1={V1}", f"v1={V1.upper()}",
-     f"v1={V1[:-1]}", f"v0={V1}", "v1=", "v1=é", "", " ", "=", f"v1={V1}=", "scheme"]
+     f"v1={V1[:-1]}", f"v0={V1}", "v1=", "", " ", "=", f"v1={V1}=", "scheme"]
 )  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_the_verdict_is_that_of_stripes_client(parts: list[str], secrets: list[s
         assert signatures.is_signed(BODY, header, secrets=secrets) == _stripes_verdict(header, secrets)
 
 
-@pytest.mark.parametrize("header", [GOOD, f"{GOOD},v1=00"])
+@pytest.mark.parametrize("header", [GOOD, f"{GOOD},v1=00", f"t={NOW},v1=é,v1={V1}"])
 def test_one_signature_that_is_right_will_do(header: str) -> None:
     assert signatures.is_signed(BODY, header, secrets=["whsec_b", SECRET], now_s=NOW + 300)
 
