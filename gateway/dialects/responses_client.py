@@ -164,11 +164,14 @@ def _part(part: Any, place: str) -> Json:
     if isinstance(part, InputImage):
         if part.image_url is None:
             raise InvalidRequest(f"{place}.image_url is required; files of a provider's own store cannot be reached.", f"{place}.image_url")
+        _check_no_file(part.file_id, place)
         return {"type": "image_url", "image_url": {"url": part.image_url, **({"detail": part.detail} if part.detail else {})}}
     if isinstance(part, InputFile):
         data = part.file_data or part.file_url
         if data is None and part.file_id is None:
             raise InvalidRequest(f"{place} needs file_data, file_url or file_id.", place)
+        if data is not None:
+            _check_no_file(part.file_id, place)
         file = {"file_data": data} if data is not None else {"file_id": part.file_id}
         return {"type": "file", "file": {**file, **({"filename": part.filename} if part.filename else {})}}
     if isinstance(part, InputAudio):
@@ -176,6 +179,12 @@ def _part(part: Any, place: str) -> Json:
     if isinstance(part, InputVideo):
         return {"type": "video_url", "video_url": {"url": part.video_url}}
     return {"type": "text", "text": part.refusal if isinstance(part, Refusal) else part.text}
+
+
+def _check_no_file(file_id: str | None, place: str) -> None:
+    """Refuse a name in a provider's store beside the thing itself: the body may go there as it is, and the store is the operator's."""
+    if file_id is not None:
+        raise InvalidRequest(f"{place}.file_id: files of a provider's own store cannot be reached; leave it out.", f"{place}.file_id")
 
 
 def _details(item: ReasoningItem, index: int) -> list[Json]:

@@ -170,3 +170,18 @@ def test_pictures_that_a_model_made_are_items():
 
     (item,) = events[-1]["response"]["output"]
     assert (item["type"], item["result"], item["status"]) == ("image_generation_call", "aGk=", "completed")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_image", "image_url": "https://a.example/p.png", "file_id": "file-1"},
+        {"type": "input_file", "file_data": "data:application/pdf;base64,AA==", "file_id": "file-1"},
+        {"type": "input_file", "file_url": "https://a.example/p.pdf", "file_id": "file-1"},
+    ],
+)
+def test_a_file_of_the_operators_is_not_reached_beside_one_of_the_clients(part):
+    for items in ([{"role": "user", "content": [part]}], [call(1), output(1, [part])]):
+        with pytest.raises(InvalidRequest) as caught:
+            decode(items)
+        assert caught.value.param.endswith("[0].file_id")
