@@ -24,12 +24,18 @@ from billing.types import UsageEvent
 
 _names = sql.SQL(", ").join(map(sql.Identifier, usage_lines.COLUMNS))
 _COPY = sql.SQL("COPY billing_usageevent ({}) FROM STDIN").format(_names)
-# By the primary key, row by row: the batch stands in a FILTER, or its block range index would be thought cheaper, whose last ranges are
-# not summarised yet. The days are named once more, so that only their partitions are looked at.
+# By the primary key, row by row: LIMIT keeps the planner from reading a whole day, or a block range whose end is not summarised yet,
+# instead. The days are named once more, so that only their partitions are looked at.
 _TAKEN_IN = """
-SELECT org_id, (sum(amount_nanos) FILTER (WHERE batch_id = %s))::bigint
+SELECT wanted.org_id, (sum(found.amount_nanos) FILTER (WHERE found.batch_id = %s))::bigint
 FROM unnest(%s::bigint[], %s::uuid[], %s::date[]) AS wanted (org_id, event_id, day)
-JOIN billing_usageevent row USING (org_id, event_id, day) WHERE row.day = ANY(%s::date[]) GROUP BY org_id
+CROSS JOIN LATERAL (
+    SELECT row.amount_nanos, row.batch_id FROM billing_usageevent row
+    WHERE row.org_id = wanted.org_id AND row.event_id = wanted.event_id AND row.day = wanted.day AND row.part = 0
+    AND row.day = ANY(%s::date[])
+    LIMIT 1
+) found
+GROUP BY wanted.org_id
 """
 _STAGE = "CREATE TEMPORARY TABLE IF NOT EXISTS billing_usage_staging (LIKE billing_usageevent INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
 _COPY_TO_STAGE = sql.SQL("COPY billing_usage_staging ({}) FROM STDIN").format(_names)
