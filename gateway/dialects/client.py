@@ -64,6 +64,39 @@ class StreamEncoder(ABC):
         """Return the events that end a stream with ``error`` (the object of ``ApiError``). ``closing`` is None if nothing was answered."""
 
 
+class ChoiceFilter(StreamEncoder):
+    """Stands before another encoder and changes or leaves out choices of its chunks; chunks without choices are left out."""
+
+    __slots__ = ("_encoder", "keepalive")
+
+    def __init__(self, encoder: StreamEncoder) -> None:
+        self._encoder = encoder
+        self.keepalive = encoder.keepalive
+
+    @abstractmethod
+    def _shown(self, choice: Json) -> Json | None:
+        """Return what is to be told of ``choice`` now, None if that is nothing."""
+
+    def encode(self, chunks: list[Json]) -> bytes:
+        """Return the events of what is left of ``chunks``."""
+        shown = []
+        for chunk in chunks:
+            choices = [kept for choice in chunk["choices"] if (kept := self._shown(choice)) is not None]
+            if choices:
+                shown.append({**chunk, "choices": choices})
+        data = self._encoder.encode(shown)
+        self.keepalive = self._encoder.keepalive
+        return data
+
+    def finish(self, closing: Closing) -> bytes:
+        """Return the events that end an answer."""
+        return self._encoder.finish(closing)
+
+    def fail(self, error: Json, closing: Closing | None) -> bytes:
+        """Return the events that end a stream with ``error``."""
+        return self._encoder.fail(error, closing)
+
+
 class ClientDialect(Protocol):
     """One client wire format. A dialect has no state, so one object serves all.
 

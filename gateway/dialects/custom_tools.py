@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.dialects.base import ChatRequest, Json
-from gateway.dialects.client import Closing, StreamEncoder
+from gateway.dialects.client import ChoiceFilter, Closing, StreamEncoder
 from gateway.dialects.free_text import FIELD, FreeText
 
 _encode_json = msgspec.json.Encoder().encode
@@ -139,43 +139,31 @@ def showing_free_text(encoder: StreamEncoder, request: ChatRequest) -> StreamEnc
     return FreeTextEncoder(encoder, request.custom_tools) if request.custom_tools else encoder
 
 
-class FreeTextEncoder(StreamEncoder):
+class FreeTextEncoder(ChoiceFilter):
     """Turns the calls of stand-ins in chunks into free text before another encoder writes them, as it arrives.
 
     Free text does not show where it ends: other calls of its choice wait until it is whole, or while nobody can tell the kind of the open
     call, which has no name yet.
     """
 
-    __slots__ = ("_encoder", "_held", "_nameless", "_names", "_open", "_plain", "_texts", "keepalive")
+    __slots__ = ("_held", "_nameless", "_names", "_open", "_plain", "_texts")
 
     def __init__(self, encoder: StreamEncoder, names: tuple[str, ...]) -> None:
-        self._encoder = encoder
+        super().__init__(encoder)
         self._names = names
         self._texts: dict[tuple[int, int], FreeText] = {}  # by choice and call
         self._open: dict[int, int] = {}  # choice → its call whose text is not whole, or whose name is not there yet
         self._held: dict[int, list[Json]] = {}  # choice → what waits for that
         self._nameless: dict[int, Json] = {}  # choice → what its open call told before its name
         self._plain: set[tuple[int, int]] = set()  # functions that are told as they come
-        self.keepalive = encoder.keepalive
-
-    def encode(self, chunks: list[Json]) -> bytes:
-        """Return the events of ``chunks``."""
-        shown = []
-        for chunk in chunks:
-            choices = [kept for choice in chunk["choices"] if (kept := self._shown(choice)) is not None]
-            if choices:
-                shown.append({**chunk, "choices": choices})
-        data = self._encoder.encode(shown)
-        self.keepalive = self._encoder.keepalive
-        return data
 
     def finish(self, closing: Closing) -> bytes:
         """Return the events that end an answer, what waited before them."""
-        return self._rest() + self._encoder.finish(closing)
+        return self._rest() + super().finish(closing)
 
     def fail(self, error: Json, closing: Closing | None) -> bytes:
         """Return the events that end a stream with ``error``, what waited before them."""
-        return self._rest() + self._encoder.fail(error, closing)
+        return self._rest() + super().fail(error, closing)
 
     def _rest(self) -> bytes:
         chunks = []

@@ -6,7 +6,7 @@ They are taken out of the canonical form, before a client dialect writes it; cou
 from typing import Any
 
 from gateway.dialects.base import ChatRequest, Json
-from gateway.dialects.client import Closing, StreamEncoder
+from gateway.dialects.client import ChoiceFilter, StreamEncoder
 from gateway.dialects.reasoning import resolve_thinking
 from gateway.dialects.signed_thoughts import REASONING_FORMAT
 
@@ -29,35 +29,15 @@ def hiding(encoder: StreamEncoder, request: ChatRequest, *, keeps_seals: bool = 
     return HidingEncoder(encoder, keeps_seals=keeps_seals) if resolve_thinking(request.body).hidden else encoder
 
 
-class HidingEncoder(StreamEncoder):
+class HidingEncoder(ChoiceFilter):
     """Takes thoughts out of chunks before another encoder writes them; chunks that have nothing else are left out."""
 
-    __slots__ = ("_encoder", "_keeps_seals", "_named", "keepalive")
+    __slots__ = ("_keeps_seals", "_named")
 
     def __init__(self, encoder: StreamEncoder, *, keeps_seals: bool) -> None:
-        self._encoder = encoder
+        super().__init__(encoder)
         self._keeps_seals = keeps_seals
         self._named: set[int] = set()  # choices whose role was told
-        self.keepalive = encoder.keepalive
-
-    def encode(self, chunks: list[Json]) -> bytes:
-        """Return the events of what is left of ``chunks``."""
-        shown = []
-        for chunk in chunks:
-            choices = [kept for choice in chunk["choices"] if (kept := self._shown(choice)) is not None]
-            if choices:
-                shown.append({**chunk, "choices": choices})
-        data = self._encoder.encode(shown)
-        self.keepalive = self._encoder.keepalive
-        return data
-
-    def finish(self, closing: Closing) -> bytes:
-        """Return the events that end an answer."""
-        return self._encoder.finish(closing)
-
-    def fail(self, error: Json, closing: Closing | None) -> bytes:
-        """Return the events that end a stream with ``error``."""
-        return self._encoder.fail(error, closing)
 
     def _shown(self, choice: Json) -> Json | None:
         """Return what of ``choice`` may be seen, None if that is nothing."""
