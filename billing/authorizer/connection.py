@@ -168,22 +168,24 @@ class MoneyConnection:
             self._flush()
             self._drop(self._link, "the money connection was closed")
 
+    def new_future(self) -> "asyncio.Future[Any]":
+        """Return a future of the loop in which the connection lives. (Asking asyncio for the running loop is a call of the system.)"""
+        return (self._loop or asyncio.get_running_loop()).create_future()
+
     def execute(self, *args: Arg) -> "asyncio.Future[Any]":
         """Queue one command. The reply is as hiredis parses it: bytes, int, list or None."""
-        loop = self._loop or asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future = self.new_future()
         if not self.connected or self._under_way >= _PENDING_MAX:
             return _fail_quietly(future, MoneyStoreDown())
-        self._send(_Call(future, loop.time()), self._pack(args))
+        self._send(_Call(future, future.get_loop().time()), self._pack(args))
         return future
 
     def run_script(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> "asyncio.Future[Any]":
         """Queue EVALSHA. If the server does not know the script (SCRIPT FLUSH), it is loaded and run once more."""
-        loop = self._loop or asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future = self.new_future()
         if not self.connected or self._under_way >= _PENDING_MAX:
             return _fail_quietly(future, MoneyStoreDown())
-        self._send(_Call(future, loop.time(), script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
+        self._send(_Call(future, future.get_loop().time(), script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
         if self._under_way + self._gathered <= _FEW_CALLS:
             self._flush()
         return future

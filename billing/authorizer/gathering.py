@@ -120,7 +120,7 @@ class Reservations:
 
     def reserve(self, caller: Caller, event: str, amount_nanos: int, context: bytes) -> "asyncio.Future[Any]":
         """Queue a hold that may be refused."""
-        future = asyncio.get_running_loop().create_future()
+        future = self._connection.new_future()
         self._waiting.append(Reservation(future, caller, event, amount_nanos, context))
         self._connection.gather(is_awaited=True)
         return future

@@ -5,6 +5,7 @@ which is more than all of this (docs/adr/0004-http-client.md).
 """
 
 import asyncio
+import math
 import zlib
 from typing import Any, cast
 
@@ -33,7 +34,7 @@ class Http1Connection(asyncio.Protocol):
 
     __slots__ = (
         "_complete", "_error", "_expected", "_head_bytes", "_idle_s", "_inflate", "_is_spoiled", "_keep", "_loop", "_parser", "_paused",
-        "_sent_s", "_size", "_timer", "_transport", "_used", "_waiter", "_waits_for",
+        "_rings_s", "_sent_s", "_size", "_timer", "_transport", "_until_s", "_used", "_waiter", "_waits_for",
         "headers", "heard_s", "idle_since_s", "is_closed", "pieces", "status",
     )  # fmt: skip
 
@@ -45,7 +46,8 @@ class Http1Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._used = False
         self.is_closed = False
-        self.idle_since_s = self._sent_s = 0.0
+        self.idle_since_s = self._sent_s = self._rings_s = 0.0
+        self._until_s = math.inf
         self._reset()
         self._expected = False
 
@@ -67,20 +69,30 @@ class Http1Connection(asyncio.Protocol):
         """Write a request, in one part or two, and wait for the head of its answer, or for all of it. Raises: ConnectionBroken."""
         self._reset()
         self._waits_for = _END if whole else _HEAD
-        self._timer = self._loop.call_later(timeout_s, self._expire)
-        self._sent_s = self._loop.time()
+        self._sent_s = now_s = self._loop.time()
+        self._give_until(now_s + timeout_s, now_s)
         self._transport.write(request)
         if rest:
             self._transport.write(rest)
         await self._wait()
-        self._timer.cancel()
+        self._until_s = math.inf
         if self._error is not None:
             raise self._error
 
     def watch_silence(self, idle_s: float) -> None:
         """From now on give up when the provider sends nothing for this long."""
         self._idle_s, self.heard_s = idle_s, self._loop.time()
-        self._timer = self._loop.call_later(idle_s, self._expire)
+        self._give_until(self.heard_s + idle_s, self.heard_s)
+
+    def _give_until(self, until_s: float, now_s: float) -> None:
+        """Have ``_expire`` called then, or earlier: one timer looks now and then, since one for each answer costs more than reading it."""
+        self._until_s = until_s
+        if self._timer is not None:
+            if self._rings_s <= until_s:
+                return
+            self._timer.cancel()
+        self._rings_s = until_s
+        self._timer = self._loop.call_later(until_s - now_s, self._expire)
 
     async def read(self) -> bytes | None:
         """Return what has arrived since the last call, at least a byte, or None at the end. Raises: ConnectionBroken."""
@@ -103,10 +115,8 @@ class Http1Connection(asyncio.Protocol):
 
     def release(self) -> bool:
         """End the exchange. True when the connection can serve another one; otherwise it is closed, which stops the provider."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         self._expected, self._used = False, True
+        self._until_s = math.inf
         if self._complete and self._keep and not self._is_spoiled and not self.is_closed and not self._transport.is_closing():
             self.pieces = []
             self.idle_since_s = self._loop.time()
@@ -117,6 +127,9 @@ class Http1Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close at once."""
         self.is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -208,6 +221,9 @@ class Http1Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits. An answer without a length ends here and is whole."""
         self.is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._expected and not self._complete and self._error is None:
             if self.status and exc is None and not any(name in _CHUNKED_OR_SIZED for name, _ in self.headers):
                 self._complete = True
@@ -225,11 +241,15 @@ class Http1Connection(asyncio.Protocol):
         self._wake()
 
     def _expire(self) -> None:
-        wait_s = self.heard_s + self._idle_s - self._loop.time() if self._idle_s else 0.0
-        if self._paused:
-            wait_s = self._idle_s  # it is our client who is slow
-        if wait_s > 0:
-            self._timer = self._loop.call_later(wait_s, self._expire)
+        self._timer = None
+        if self._until_s == math.inf:
+            return  # nothing is waited for; the next request sets the timer anew
+        now_s = self._loop.time()
+        until_s = self._until_s
+        if self._idle_s:
+            until_s = (now_s if self._paused else self.heard_s) + self._idle_s  # paused: it is our client who is slow
+        if until_s > now_s:
+            self._give_until(until_s, now_s)
         else:
             self._fail("timeout", "no answer in time")
 

@@ -43,7 +43,10 @@ class _WholeDecoder(StreamDecoder):
 
 def is_stream(answer: UpstreamAnswer) -> bool:
     """Whether a whole answer is a stream that nobody asked for."""
-    return (answer.header("content-type") or "").startswith("text/event-stream")
+    for name, value in answer.headers:
+        if name == b"content-type":
+            return value.startswith(b"text/event-stream")
+    return False
 
 
 def read_streamed_answer(answer: UpstreamAnswer, dialect: UpstreamDialect) -> Answer:

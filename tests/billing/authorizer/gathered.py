@@ -49,6 +49,9 @@ class AtOnce:
     def before_flush(self, gatherer: Callable[[], None]) -> None:
         self._gatherers.append(gatherer)
 
+    def new_future(self) -> "asyncio.Future[Any]":
+        return asyncio.get_running_loop().create_future()
+
     def gather(self, *, is_awaited: bool) -> None:
         """Nothing: the test says when the turn ends."""
 

@@ -170,6 +170,32 @@ async def test_silence_ends_at_the_time_out_and_the_provider_is_stopped():
         assert down.value.kind == "timeout"
 
 
+async def test_a_shorter_time_out_holds_on_a_connection_that_had_a_longer_one():
+    async with provider_with([OK], [10]) as (provider, client):
+        await client.send(aim(provider.url, {}), b"{}", timeout_s=600)
+        with pytest.raises(UpstreamDown) as down:
+            await client.send(aim(provider.url, {}), b"{}", timeout_s=0.1)
+
+    assert (down.value.kind, provider.connections) == ("timeout", 1)
+
+
+async def test_a_longer_time_out_holds_on_a_connection_whose_shorter_one_has_run_out_since():
+    async with provider_with([OK], [0.4, OK]) as (provider, client):
+        await client.send(aim(provider.url, {}), b"{}", timeout_s=0.2)
+        answer = await client.send(aim(provider.url, {}), b"{}", timeout_s=600)
+
+    assert (answer.body, provider.connections) == (b"hello", 1)
+
+
+async def test_a_connection_that_is_idle_when_its_time_out_would_end_stays_open():
+    async with provider_with([OK], [OK]) as (provider, client):
+        await client.send(aim(provider.url, {}), b"{}", timeout_s=0.2)
+        await asyncio.sleep(0.4)
+        answer = await client.send(aim(provider.url, {}), b"{}", timeout_s=2)
+
+    assert (answer.body, provider.connections) == (b"hello", 1)
+
+
 async def test_a_stream_that_falls_silent_ends_and_what_came_before_is_given_out():
     async with (
         provider_with([CHUNKED + b"2\r\nhi\r\n", 10], idle_timeout_s=0.1) as (provider, client),
