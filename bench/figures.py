@@ -1,7 +1,7 @@
 """The shapes of what is measured. Latencies in milliseconds, rates per second."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -69,6 +69,10 @@ class Books:
         return self.verify_exit == 0 and self.answers <= self.receipts <= self.answers + self.cut_off
 
 
+def _middle(rounds: Sequence[Load], key: Callable[[Load], float]) -> Load:
+    return sorted(rounds, key=key)[(len(rounds) - 1) // 2]
+
+
 @dataclass(slots=True)
 class Figures:
     """One run of the harness."""
@@ -81,12 +85,24 @@ class Figures:
     driver: str
     quick: bool = False
     loads: dict[str, list[Load]] = field(default_factory=dict)  # who → at each number of connections
-    fifth: dict[str, Load] = field(default_factory=dict)  # who → at a fifth of the gateway's full load
+    rounds: dict[str, dict[int, list[Load]]] = field(default_factory=dict)  # who → connections → every round, of which loads has the middle
+    fifth: dict[str, Load] = field(default_factory=dict)  # who → at a fifth of the gateway's full load, the middle of these
+    fifth_rounds: dict[str, list[Load]] = field(default_factory=dict)
     streams: dict[str, list[Streaming]] = field(default_factory=dict)
     rss_before_mib: float = 0.0
     rss_after_mib: float = 0.0
     books: Books | None = None
     translations: list[Translation] = field(default_factory=list)
+
+    def add_load(self, who: str, load: Load) -> None:
+        """Keep a round of whole answers. What counts is the middle one by its rate: machines have slow and fast minutes."""
+        self.rounds.setdefault(who, {}).setdefault(load.connections, []).append(load)
+        self.loads[who] = [_middle(rounds, lambda one: one.per_s) for rounds in self.rounds[who].values()]
+
+    def add_fifth(self, who: str, load: Load) -> None:
+        """Keep a round at a fifth of full load. What counts is the middle one by its median."""
+        self.fifth_rounds.setdefault(who, []).append(load)
+        self.fifth[who] = _middle(self.fifth_rounds[who], lambda one: one.p50_ms)
 
     def best(self, who: str) -> Load | None:
         """Return the load at which ``who`` answered most."""

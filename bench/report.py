@@ -110,7 +110,19 @@ def _loads(figures: Figures) -> str:
                 f"| {connections} | {who} | {load.per_s:,.0f} | {to_direct} | {to_nginx} | {load.p50_ms:.2f} | {load.p99_ms:.2f} "
                 f"| {added} | {load.cpu_us or '':{'.0f' if load.cpu_us else ''}} | {load.failures} |"
             )
-    return "\n".join(rows)
+    return "\n".join(rows) + _rounds(figures)
+
+
+def _rounds(figures: Figures) -> str:
+    """Return every round of the gateway, where there were several."""
+    rounds = figures.rounds.get(GATEWAY, {})
+    if all(len(loads) < 2 for loads in rounds.values()):  # noqa: PLR2004 -- one round is in the table
+        return ""
+    lines = ["\n\nEach is the middle of several rounds, in which all were measured in turn. Of Tollway these were:\n"]
+    for connections, loads in rounds.items():
+        told = ", ".join(f"{load.per_s:,.0f}/s ({load.p50_ms:.2f} ms, {load.cpu_us:.0f} µs)" for load in loads)
+        lines.append(f"- {connections} connections: {told}")
+    return "\n".join(lines)
 
 
 def _fifth(figures: Figures) -> str:

@@ -35,10 +35,11 @@ class Pace:
     warm_s: float
     backlog_s: float
     translation_rounds: int
+    rounds: int  # of whole answers
 
 
-FULL = Pace(load_s=5, rate_s=6, stream_s=5, warm_s=3, backlog_s=5, translation_rounds=200)
-QUICK = Pace(load_s=2, rate_s=2, stream_s=2, warm_s=1, backlog_s=2, translation_rounds=50)
+FULL = Pace(load_s=5, rate_s=6, stream_s=5, warm_s=3, backlog_s=5, translation_rounds=200, rounds=5)
+QUICK = Pace(load_s=2, rate_s=2, stream_s=2, warm_s=1, backlog_s=2, translation_rounds=50, rounds=1)
 
 
 class _Seen(NamedTuple):
@@ -65,10 +66,12 @@ class Bench:
         yield "migrations, catalog, organization, key", stack.prepare
         yield "gunicorn, Celery worker, beat", self._start
         yield "warm-up", self._warm_up
-        for connections in CONNECTIONS:
-            for who in self._peers():
-                yield f"{who}, {connections} connections", lambda who=who, n=connections: self._load(who, n)  # type: ignore[misc]
-        yield "latency at a fifth of full load", self._fifth
+        for _ in range(self._pace.rounds):
+            for connections in CONNECTIONS:
+                for who in self._peers():
+                    yield f"{who}, {connections} connections", lambda who=who, n=connections: self._load(who, n)  # type: ignore[misc]
+        for _ in range(self._pace.rounds):
+            yield "latency at a fifth of full load", self._fifth
         for streams, per_s in STREAMS:
             for who in (UPSTREAM, GATEWAY):
                 yield f"{who}, {streams} streams", lambda who=who, n=streams, r=per_s: self._stream(who, n, r)  # type: ignore[misc]
@@ -105,7 +108,7 @@ class Bench:
         if who == GATEWAY:
             self._answers += load.requests
             self._cut_off += connections if has_wrk() else 0
-        self.figures.loads.setdefault(who, []).append(load)
+        self.figures.add_load(who, load)
 
     def _fifth(self) -> None:
         best = self.figures.best(GATEWAY)
@@ -114,7 +117,7 @@ class Bench:
             job = {"kind": "rate", **self._target(who), "connections": 32, "rate_per_s": rate_per_s, "duration_s": self._pace.rate_s}
             with self._cpu(who) as cpu:
                 told = run_driver(job)
-            self.figures.fifth[who] = Load(**told, cpu_us=cpu(told["requests"]))
+            self.figures.add_fifth(who, Load(**told, cpu_us=cpu(told["requests"])))
             if who == GATEWAY:
                 self._answers += told["requests"]
 

@@ -185,7 +185,9 @@ class MoneyConnection:
         future = self.new_future()
         if not self.connected or self._under_way >= _PENDING_MAX:
             return _fail_quietly(future, MoneyStoreDown())
-        self._send(_Call(future, future.get_loop().time(), script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args)))
+        self._send(
+            _Call(future, future.get_loop().time(), script, keys, args), self._pack(("EVALSHA", script.sha, len(keys), *keys, *args))
+        )
         if self._under_way + self._gathered <= _FEW_CALLS:
             self._flush()
         return future
