@@ -169,7 +169,7 @@ class MoneyConnection:
             self._drop(self._link, "the money connection was closed")
 
     def new_future(self) -> "asyncio.Future[Any]":
-        """Return a future of the loop in which the connection lives. (Asking asyncio for the running loop is a call of the system.)"""
+        """Return a future of the connection's loop; asking asyncio for the running one takes a call of the system."""
         return (self._loop or asyncio.get_running_loop()).create_future()
 
     def execute(self, *args: Arg) -> "asyncio.Future[Any]":

@@ -4,15 +4,17 @@ Under load a turn has several requests of the same organization and key, whose s
 the script for one.
 """
 
-import asyncio
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from accounts.types import Caller
 from billing.authorizer.connection import Arg, MoneyConnection, MoneyStoreError
 from billing.authorizer.keys import close_keys, hold_keys
 from billing.authorizer.scripts import RESERVE, RESERVE_MANY, SETTLE, SETTLE_MANY
 from billing.authorizer.spool import SpoolRecord
+
+if TYPE_CHECKING:
+    import asyncio
 
 # A script must end soon: nobody else is served meanwhile.
 GATHERED_MAX = 100
