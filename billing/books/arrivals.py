@@ -33,6 +33,16 @@ class Arrival(NamedTuple):
     day: dt.date  # its day in UTC: the partition
     line: str  # its row, as usage_lines writes it
 
+    @property
+    def part(self) -> int:
+        """The part of its row: an arrival is a whole one."""
+        return 0
+
+    @property
+    def meters_moved(self) -> dict[str, int]:
+        """What its row counts."""
+        return self.event.meters
+
 
 _decoder = msgspec.json.Decoder(UsageEvent)
 _MS_PER_DAY = 86_400_000
@@ -41,28 +51,29 @@ _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 
 def read(entry: StreamEntry, *, today: dt.date) -> Arrival:
     """Decode and check one entry. Raises: BadEvent with the reason."""
-    usage = _decode(entry.event)
-    named = (entry.event_hex, entry.org_id, entry.key_id, entry.amount_nanos)
-    inside = (usage.event_id.hex, usage.org_id, usage.key_id, usage.amount_nanos)
-    if named != inside:
+    stream_id, src, body, event_hex, org_id, key_id, amount_nanos = entry
+    usage = _decode(body)
+    if usage.amount_nanos != amount_nanos or usage.org_id != org_id or usage.key_id != key_id or usage.event_id.hex != event_hex:
         # The money store charged by the entry's fields; a row that says something else would leave the two apart.
+        named = (event_hex, org_id, key_id, amount_nanos)
+        inside = (usage.event_id.hex, usage.org_id, usage.key_id, usage.amount_nanos)
         msg = f"the entry charged {named}, the event inside says {inside}"
         raise BadEvent(msg)
-    if entry.event_hex[12] != "7" or entry.event_hex[16] not in "89ab":
+    if event_hex[12] != "7" or event_hex[16] not in "89ab":
         msg = f"event id {usage.event_id} is not a UUIDv7"
         raise BadEvent(msg)
-    created_ms = int(entry.event_hex[:12], 16)
+    created_ms = int(event_hex[:12], 16)
     day, is_near = _day_of(created_ms // _MS_PER_DAY, today)
     if day is None or not is_near:
         msg = f"event id {usage.event_id} is of {day}, too far from {today}" if day else f"event id {usage.event_id} has no calendar day"
         raise BadEvent(msg)
-    if usage.amount_nanos < 0 or usage.cost_nanos < 0:
-        msg = f"amount {usage.amount_nanos} n$, cost {usage.cost_nanos} n$: neither may be negative"
+    if amount_nanos < 0 or usage.cost_nanos < 0:
+        msg = f"amount {amount_nanos} n$, cost {usage.cost_nanos} n$: neither may be negative"
         raise BadEvent(msg)
-    if 2 * abs(usage.amount_picos - usage.amount_nanos * PICOS_PER_NANO) > PICOS_PER_NANO:
-        msg = f"{usage.amount_picos} p$ do not round to {usage.amount_nanos} n$"
+    if 2 * abs(usage.amount_picos - amount_nanos * PICOS_PER_NANO) > PICOS_PER_NANO:
+        msg = f"{usage.amount_picos} p$ do not round to {amount_nanos} n$"
         raise BadEvent(msg)
-    return receive(usage, stream_id=entry.stream_id, src=entry.src, created_ms=created_ms, day=day)
+    return Arrival(stream_id, src, usage, created_ms, day, usage_lines.write_line(usage, day=day, src=src, created_ms=created_ms))
 
 
 def receive(event: UsageEvent, *, stream_id: str, src: str, created_ms: int, day: dt.date) -> Arrival:

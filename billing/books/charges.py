@@ -2,13 +2,14 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from django.db import connection
 from django.utils import timezone
 
 from billing.books import lots
+from billing.books.arrivals import Arrival
 from billing.books.chart import CUSTOMER_CODES, AccountCode, AccountKey, TransferCode
 from billing.books.ledger import (
     AccountState,
@@ -21,13 +22,14 @@ from billing.books.ledger import (
 )
 from billing.books.usage import UsageRow
 from billing.models import Transfer
+from billing.types import UsageEvent
 
 # The books know counters by name only; these are the names that count as tokens in and out on dashboards.
 TOKENS_IN = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "audio_input_tokens", "image_input_tokens")
 TOKENS_OUT = ("output_tokens", "reasoning_tokens", "audio_output_tokens", "image_output_tokens")
 _INPUT_COLUMN, _OUTPUT_COLUMN = 3, 4  # after requests, amount and cost
 _COLUMN_OF_METER = {**dict.fromkeys(TOKENS_IN, _INPUT_COLUMN), **dict.fromkeys(TOKENS_OUT, _OUTPUT_COLUMN)}
-K = TypeVar("K", int, str)
+_HourKey = tuple[int, int, int, str, str]  # organization, key, hour, model, provider
 _Leg = tuple[TransferCode, int, int, int, uuid.UUID | None]  # code, debit account, credit account, nanos, lot
 
 _MS_PER_HOUR = 3_600_000
@@ -81,15 +83,65 @@ class _Movement(NamedTuple):
         return self.forth_nanos - self.back_nanos
 
 
-def charge(rows: Sequence[UsageRow], *, shard: int, batch_id: int) -> Charged:
+class Sums(NamedTuple):
+    """What a batch moves. ``hourly`` has the lines of the hourly sums, in order of their key."""
+
+    by_org: dict[int, _Movement]
+    by_provider: dict[str, _Movement]
+    hourly: list[tuple[int | str, ...]]
+
+    @property
+    def amount_nanos(self) -> int:
+        """The net charge."""
+        return sum(movement.net_nanos for movement in self.by_org.values())
+
+
+def sum_up(rows: Iterable[Arrival | UsageRow]) -> Sums:
+    """Add rows up for the postings and the hourly sums, in one pass. Needs no database.
+
+    What a try cost that did not answer stands with its own provider, as in the accounts, in a line without a request.
+    """
+    hourly: defaultdict[_HourKey, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
+    back: defaultdict[int | str, int] = defaultdict(int)  # what returns, by organization and by provider
+    for row in rows:
+        event = row.event
+        owed_nanos = cost_nanos(row)
+        key = (event.org_id, event.key_id, row.created_ms // _MS_PER_HOUR, event.model, event.provider)
+        total = hourly[key]
+        total[0] += row.part == 0
+        total[1] += event.amount_nanos
+        if event.amount_nanos < 0:
+            back[event.org_id] -= event.amount_nanos
+        for provider, nanos in _costs_elsewhere(event) if event.attempts else ():
+            owed_nanos -= nanos
+            hourly[*key[:-1], provider][2] += nanos
+            back[provider] -= min(nanos, 0)
+        total[2] += owed_nanos
+        if owed_nanos < 0:
+            back[event.provider] -= owed_nanos
+        for meter, count in row.meters_moved.items():
+            if meter in _COLUMN_OF_METER:
+                total[_COLUMN_OF_METER[meter]] += count
+    by_org: defaultdict[int, int] = defaultdict(int)
+    by_provider: defaultdict[str, int] = defaultdict(int)
+    for (org_id, _, _, _, provider), (_, amount_nanos, owed_nanos, _, _) in hourly.items():
+        by_org[org_id] += amount_nanos
+        by_provider[provider] += owed_nanos
+    return Sums(
+        {org_id: _Movement(net + back[org_id], back[org_id]) for org_id, net in by_org.items()},
+        {provider: _Movement(net + back[provider], back[provider]) for provider, net in by_provider.items()},
+        [(*key, *hourly[key]) for key in sorted(hourly)],
+    )
+
+
+def charge(sums: Sums, *, shard: int, batch_id: int) -> Charged:
     """Write the transfers of a batch: promo credit first, then credit, which may fall below zero: a charge is never cut.
 
     Promo credit is taken lot by lot, what expires first goes first, and each transfer names its lot.
 
     Needs a transaction. Raises: ledger.UnknownOrganization, ledger.UnbalancedPosting.
     """
-    by_org = _sum_up((row.event.org_id, row.event.amount_nanos) for row in rows)
-    by_provider = _sum_up(owed for row in rows for owed in costs_by_provider(row))
+    by_org, by_provider = sums.by_org, sums.by_provider
     customers = {AccountKey(code, org_id) for org_id in by_org for code in CUSTOMER_CODES}
     costs = {AccountKey(code, None, shard, p) for p in by_provider for code in (AccountCode.PROVIDER_COST, AccountCode.PROVIDER_PAYABLE)}
     ids = open_accounts(customers | costs | {AccountKey(AccountCode.REVENUE_USAGE, None, shard)})
@@ -108,31 +160,19 @@ def charge(rows: Sequence[UsageRow], *, shard: int, batch_id: int) -> Charged:
     if transfers:
         write_transfers(transfers, locked=locked)
         lots.note_spent(draw for own in draws.values() for draw in own)
-    return Charged(sum(m.net_nanos for m in by_org.values()), sum(m.net_nanos for m in by_provider.values()))
+    return Charged(sums.amount_nanos, sum(m.net_nanos for m in by_provider.values()))
 
 
-def roll_up(rows: Iterable[UsageRow]) -> None:
-    """Add a batch to the sums per organization, key, hour, model and provider. Needs a transaction.
-
-    What a try cost that did not answer stands with its own provider, as in the accounts, in a line without a request.
-    """
-    sums: defaultdict[tuple[int, int, int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
-    for row in rows:
-        event = row.event
-        hour = row.created_ms // _MS_PER_HOUR
-        total = sums[event.org_id, event.key_id, hour, event.model, event.provider]
-        total[0] += row.part == 0
-        total[1] += event.amount_nanos
-        for provider, nanos in costs_by_provider(row):
-            owed = total if provider == event.provider else sums[event.org_id, event.key_id, hour, event.model, provider]
-            owed[2] += nanos
-        for meter, count in row.meters_moved.items():
-            if (column := _COLUMN_OF_METER.get(meter)) is not None:
-                total[column] += count
-    lines = [(*key, *sums[key]) for key in sorted(sums)]
-    if lines:
+def roll_up(sums: Sums) -> None:
+    """Add a batch to the sums per organization, key, hour, model and provider. Needs a transaction."""
+    if sums.hourly:
         with connection.cursor() as cursor:
-            cursor.execute(_ROLL_UP, [list(column) for column in zip(*lines, strict=True)])
+            cursor.execute(_ROLL_UP, [_array(column) for column in zip(*sums.hourly, strict=True)])
+
+
+def _array(column: tuple[int | str, ...]) -> list[int | str] | str:
+    """Return a column as the driver takes an array: numbers as one text, for it would adapt each by itself."""
+    return list(column) if isinstance(column[0], str) else f"{{{','.join(map(str, column))}}}"
 
 
 def assert_balanced(used_nanos: Mapping[int, int], *, batch_id: int) -> None:
@@ -150,29 +190,14 @@ def assert_balanced(used_nanos: Mapping[int, int], *, batch_id: int) -> None:
             raise UnbalancedPosting(msg)
 
 
-def cost_nanos(row: UsageRow) -> int:
+def cost_nanos(row: Arrival | UsageRow) -> int:
     """Return what a provider charges us for the row: nothing when the provider is simulated."""
     return 0 if row.event.simulated else row.event.cost_nanos
 
 
-def costs_by_provider(row: UsageRow) -> list[tuple[str, int]]:
-    """Return to whom the row's cost is owed, nanos: tries that did not answer may have cost something too."""
-    event, total_nanos = row.event, cost_nanos(row)
-    elsewhere = [] if event.simulated else [(one.provider, one.cost_nanos) for one in event.attempts if one.cost_nanos]
-    if not elsewhere:
-        return [(event.provider, total_nanos)]
-    return [(event.provider, total_nanos - sum(nanos for _, nanos in elsewhere)), *elsewhere]
-
-
-def _sum_up(amounts: Iterable[tuple[K, int]]) -> dict[K, _Movement]:
-    forth: defaultdict[K, int] = defaultdict(int)
-    back: defaultdict[K, int] = defaultdict(int)
-    for key, nanos in amounts:
-        if nanos > 0:
-            forth[key] += nanos
-        else:
-            back[key] -= nanos
-    return {key: _Movement(forth[key], back[key]) for key in forth.keys() | back.keys()}
+def _costs_elsewhere(event: UsageEvent) -> list[tuple[str, int]]:
+    """Return the part of the cost that is owed to others than the event's provider, for tries that did not answer."""
+    return [] if event.simulated else [(one.provider, one.cost_nanos) for one in event.attempts if one.cost_nanos]
 
 
 def _draw_promo(by_org: dict[int, _Movement], *, ids: dict[AccountKey, int], locked: dict[int, AccountState]) -> dict[int, list[lots.Draw]]:

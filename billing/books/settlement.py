@@ -50,11 +50,19 @@ class Settled(NamedTuple):
         return Settled(*map(sum, zip(self, other, strict=True)))
 
 
+class _Prepared(NamedTuple):
+    """What arrivals move, and what the money store is to be told of them, if every one of them is new."""
+
+    sums: charges.Sums
+    acks: list[live.Ack]
+
+
 class _Batch(NamedTuple):
-    """Entries as they were read: those that can be understood, and the others with the reason."""
+    """Entries as they were read: those that can be understood, what was prepared of these, and the others with the reason."""
 
     entries: Sequence[live.StreamEntry]
     readable: list[Arrival]
+    prepared: _Prepared
     unreadable: list[tuple[live.StreamEntry, str]]
 
 
@@ -104,7 +112,8 @@ def settle_shard(*, shard: int, wait_s: float = 0.0) -> Settled:
             is_full = len(batch.entries) == BATCH_EVENTS
             following = beside.submit(_read_batch, shard, after=batch.entries[-1].stream_id) if is_full else None
             acks, settled = _book_batch(shard, batch)
-            acknowledged.append(beside.submit(live.acknowledge, shard=shard, acks=acks))
+            # In the order of the stream and all of them, unless some were buried or refused.
+            acknowledged.append(beside.submit(live.acknowledge, shard=shard, acks=acks, is_gapless=settled.booked == len(batch.entries)))
             total = total.plus(settled)
             org_ids.update([entry.org_id for entry in batch.entries])
             # Fewer taken back than were given: somebody else works on it. None to follow: what has arrived since then is for the next
@@ -119,16 +128,17 @@ def settle_shard(*, shard: int, wait_s: float = 0.0) -> Settled:
 
 
 def _read_batch(shard: int, *, after: str = "") -> _Batch:
-    """Read and decode. Touches no database: it runs beside the transaction of the batch before."""
+    """Read, decode and add up. Touches no database: it runs beside the transaction of the batch before."""
     today = timezone.now().date()
     entries = live.read_batch(shard=shard, after=after, count=BATCH_EVENTS)
-    batch = _Batch(entries, [], [])
+    readable, unreadable = [], []
     for entry in entries:
         try:
-            batch.readable.append(arrivals.read(entry, today=today))
+            readable.append(arrivals.read(entry, today=today))
         except BadEvent as error:
-            batch.unreadable.append((entry, str(error)))
-    return batch
+            unreadable.append((entry, str(error)))
+    acks = [live.Ack(stream_id, event.org_id, event.key_id, event.amount_nanos) for stream_id, _, event, *_ in readable]
+    return _Batch(entries, readable, _Prepared(charges.sum_up(readable), acks), unreadable)
 
 
 def _book_batch(shard: int, batch: _Batch) -> tuple[list[live.Ack], Settled]:
@@ -143,7 +153,7 @@ def _book_batch(shard: int, batch: _Batch) -> tuple[list[live.Ack], Settled]:
     while waiting:
         part = waiting.pop()
         try:
-            booked, settled_part = _book(shard, part)
+            booked, settled_part = _book(shard, part, prepared=batch.prepared if part is readable else None)
         except _REFUSALS as error:
             if len(part) > 1:
                 # Halve until the refused event is alone; its neighbours are booked.
@@ -157,27 +167,33 @@ def _book_batch(shard: int, batch: _Batch) -> tuple[list[live.Ack], Settled]:
     return acks, settled._replace(dead_lettered=dead)
 
 
-def _book(shard: int, batch: Sequence[Arrival]) -> tuple[list[live.Ack], Settled]:
+def _book(shard: int, batch: Sequence[Arrival], *, prepared: _Prepared | None = None) -> tuple[list[live.Ack], Settled]:
     """Commit a batch. Return what the money store is to be told."""
     with transaction.atomic():
         batch_id = _draw_batch_id()
         insertion = usage.insert(batch, batch_id=batch_id)
         rows = insertion.rows
         duplicates = len(batch) - len(rows)
-        amount_nanos = sum(row.event.amount_nanos for row in rows)
+        if rows is not batch:  # not all are new
+            prepared = None
+        sums = prepared.sums if prepared else charges.sum_up(rows)
         if rows:
-            charged = charges.charge(rows, shard=shard, batch_id=batch_id)
-            charges.roll_up(rows)
+            charged = charges.charge(sums, shard=shard, batch_id=batch_id)
+            charges.roll_up(sums)
             created_at = _write_batch(batch_id, shard, len(rows), duplicates, *charged)
             charges.assert_balanced(insertion.used_nanos, batch_id=batch_id)
     if rows:
         restored.remember(shard, restored.Mark(batch_id, created_at))
     carried_nanos = insertion.carried_nanos
-    acks = [
-        live.Ack(stream_id, event.org_id, event.key_id, event.amount_nanos, event.amount_nanos - carried_nanos[src])
-        for stream_id, src, event, *_ in batch
-    ]
-    return acks, Settled(booked=len(rows), duplicates=duplicates, amount_nanos=amount_nanos)
+    acks = (
+        prepared.acks
+        if prepared
+        else [
+            live.Ack(stream_id, event.org_id, event.key_id, event.amount_nanos, event.amount_nanos - carried_nanos[src])
+            for stream_id, src, event, *_ in batch
+        ]
+    )
+    return acks, Settled(booked=len(rows), duplicates=duplicates, amount_nanos=sums.amount_nanos)
 
 
 def _announce(org_ids: set[int]) -> None:

@@ -18,14 +18,25 @@ from django.db import connection, transaction
 from psycopg import sql
 from psycopg.errors import UniqueViolation
 
-from billing.books import usage_lines
+from billing.books import partitions, usage_lines
 from billing.books.arrivals import Arrival
 from billing.types import UsageEvent
 
 _names = sql.SQL(", ").join(map(sql.Identifier, usage_lines.COLUMNS))
 _COPY = sql.SQL("COPY billing_usageevent ({}) FROM STDIN").format(_names)
-# By the primary key, row by row: LIMIT keeps the planner from reading a whole day, or a block range whose end is not summarised yet,
-# instead. The days are named once more, so that only their partitions are looked at.
+_BLOCK_COUNT = "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::bigint"
+# No condition on the batch: the planner might then prefer its index of block ranges, whose last ones are not summarised for a while.
+_LAST_BLOCKS = sql.SQL("""
+SELECT org_id, count(*), sum(amount_nanos)::bigint
+FROM (SELECT org_id, amount_nanos, batch_id, part FROM {} WHERE ctid >= %s::tid OFFSET 0) AS late
+WHERE batch_id = %s AND part = 0 GROUP BY org_id
+""")
+# A page holds at least half as many bytes of rows as COPY was given for them.
+_COPIED_BYTES_A_BLOCK = 4096
+# How far before the end a batch's rows begin to be looked for: COPY fills up blocks that were taken in advance by those before it.
+_BLOCKS_BEFORE = 192
+# By the primary key, row by row: LIMIT keeps the planner from reading a whole day instead. The days are named once more, so that only
+# their partitions are looked at.
 _TAKEN_IN = """
 SELECT wanted.org_id, (sum(found.amount_nanos) FILTER (WHERE found.batch_id = %s))::bigint
 FROM unnest(%s::bigint[], %s::uuid[], %s::date[]) AS wanted (org_id, event_id, day)
@@ -81,36 +92,69 @@ class _Booked(NamedTuple):
 
 
 class Insertion(NamedTuple):
-    """What became of a batch. ``carried_nanos`` lists, by stream entry, how much of its charge is in the books under its name.
+    """What became of a batch. ``rows`` are what was added: the arrivals themselves where all of them are new.
 
-    ``used_nanos`` is what the table took in by organization, as the database tells it.
+    ``carried_nanos`` lists, by stream entry, how much of its charge is in the books under its name; ``used_nanos`` is what the table took
+    in by organization, as the database tells it.
     """
 
-    rows: list[UsageRow]
+    rows: Sequence[Arrival | UsageRow]
     carried_nanos: dict[str, int]
     used_nanos: Counter[int]
 
 
 def insert(arrivals: Sequence[Arrival], *, batch_id: int) -> Insertion:
     """Add what is new among the arrivals. Needs a transaction."""
-    rows = [UsageRow(arrival.event, 0, arrival.src, arrival.created_ms, arrival.day, arrival.event.meters) for arrival in arrivals]
     try:
         with transaction.atomic():
-            _copy(arrivals, batch_id=batch_id)
+            copied_bytes = _copy(arrivals, batch_id=batch_id)
     except UniqueViolation:
+        rows = [UsageRow(arrival.event, 0, arrival.src, arrival.created_ms, arrival.day, arrival.event.meters) for arrival in arrivals]
         return _insert_new(arrivals, rows, batch_id=batch_id)
-    return Insertion(rows, {row.src: row.event.amount_nanos for row in rows}, _read_back(arrivals, batch_id=batch_id))
+    used = _read_back(arrivals, copied_bytes=copied_bytes, batch_id=batch_id)
+    return Insertion(arrivals, {arrival.src: arrival.event.amount_nanos for arrival in arrivals}, used)
 
 
-def _copy(arrivals: Sequence[Arrival], *, batch_id: int) -> None:
-    """Put all arrivals straight into the table. Raises: psycopg.errors.UniqueViolation when one of them is there."""
+def _copy(arrivals: Sequence[Arrival], *, batch_id: int) -> int:
+    """Put all arrivals straight into the table. Return how many bytes of text that were.
+
+    Raises: psycopg.errors.UniqueViolation when one of them is there.
+    """
     end = usage_lines.end_of(part=0, batch_id=batch_id)
+    text = (end.join([arrival.line for arrival in arrivals]) + end).encode("utf-8", "surrogatepass")
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.write((end.join([arrival.line for arrival in arrivals]) + end).encode("utf-8", "surrogatepass"))
+        copy.write(text)
+    return len(text)
 
 
-def _read_back(arrivals: Sequence[Arrival], *, batch_id: int) -> Counter[int]:
-    """Return what the table has under the batch's number, by organization."""
+def _read_back(arrivals: Sequence[Arrival], *, copied_bytes: int, batch_id: int) -> Counter[int]:
+    """Return what the table has under the batch's number, by organization.
+
+    The rows were written just now, so they stand at the end of their tables, where to read them all costs a fraction of finding each.
+    Those of an organization that are not all there are looked up.
+    """
+    expected = Counter([arrival.event.org_id for arrival in arrivals])
+    found: Counter[int] = Counter()
+    used: Counter[int] = Counter()
+    back = copied_bytes // _COPIED_BYTES_A_BLOCK + _BLOCKS_BEFORE
+    with connection.cursor() as cursor:
+        for day in {arrival.day for arrival in arrivals}:
+            name = partitions.name_of(day)
+            cursor.execute(_BLOCK_COUNT, [name])
+            first = max(cursor.fetchone()[0] - back, 0)
+            cursor.execute(_LAST_BLOCKS.format(sql.Identifier(name)), [f"({first},0)", batch_id])
+            for org_id, count, nanos in cursor.fetchall():
+                found[org_id] += count
+                used[org_id] += nanos
+    missed = {org_id for org_id, count in expected.items() if found[org_id] != count}
+    if missed:
+        used = Counter({org_id: nanos for org_id, nanos in used.items() if org_id not in missed})
+        used.update(_look_up([arrival for arrival in arrivals if arrival.event.org_id in missed], batch_id=batch_id))
+    return used
+
+
+def _look_up(arrivals: Sequence[Arrival], *, batch_id: int) -> Counter[int]:
+    """Return what the table has of these arrivals under the batch's number, by organization."""
     org_ids = ",".join([str(arrival.event.org_id) for arrival in arrivals])
     event_ids = ",".join([arrival.event.event_id.hex for arrival in arrivals])
     days = [arrival.day.isoformat() for arrival in arrivals]

@@ -31,7 +31,7 @@ def _crash(*_, **__):
     raise Crash
 
 
-def _acknowledge_half(*, shard, acks):
+def _acknowledge_half(*, shard, acks, is_gapless=False):
     live.stream.acknowledge(shard=shard, acks=acks[: len(acks) // 2])
     raise Crash
 

@@ -33,8 +33,8 @@ def _rewrite(name: str, old: str, new: str) -> Callable[[], list[Patch]]:
 def _acknowledge_without_refunds() -> list[Patch]:
     acknowledge = live.acknowledge
 
-    def forgetful(*, shard: int, acks: list[live.Ack]) -> int:
-        return acknowledge(shard=shard, acks=[ack._replace(refund_nanos=0) for ack in acks])
+    def forgetful(*, shard: int, acks: list[live.Ack], **how: bool) -> int:
+        return acknowledge(shard=shard, acks=[ack._replace(refund_nanos=0) for ack in acks], **how)
 
     return [(live, "acknowledge", forgetful)]
 
@@ -72,18 +72,18 @@ def _book_late_figures_whole() -> list[Patch]:
 def _acknowledge_before_the_commit() -> list[Patch]:
     book = settlement._book
 
-    def hasty(shard: int, batch: Any) -> Any:
+    def hasty(shard: int, batch: Any, **how: Any) -> Any:
         live.stream.acknowledge(
             shard=shard, acks=[live.Ack(one.stream_id, one.event.org_id, one.event.key_id, one.event.amount_nanos) for one in batch]
         )
-        return book(shard, batch)
+        return book(shard, batch, **how)
 
     return [(settlement, "_book", hasty)]
 
 
 def _forget_the_rollup() -> list[Patch]:
     roll_up = charges.roll_up
-    return [(charges, "roll_up", lambda rows: roll_up(rows[1:]))]
+    return [(charges, "roll_up", lambda sums: roll_up(sums._replace(hourly=sums.hourly[1:])))]
 
 
 def _lose_an_event_of_each_batch() -> list[Patch]:
@@ -150,5 +150,8 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
     "the reaper charges the hold and not what was spent": _rewrite(
         "REAP", "local org, event, amount = args[2], args[3], args[4]", "local org, event, amount = args[2], args[3], args[7]"
     ),
-    "an acknowledged charge stays on its way": _rewrite("ACKNOWLEDGE_PLAIN", "neg(sum)", "'0'"),
+    "an acknowledged charge stays on its way": lambda: [
+        *_rewrite("ACKNOWLEDGE_PLAIN", "neg(sum)", "'0'")(),
+        *_rewrite("ACKNOWLEDGE_RUN", "neg(ARGV[i + 2])", "'0'")(),
+    ],
 }

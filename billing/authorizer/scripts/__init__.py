@@ -37,6 +37,7 @@ SETTLE_MANY = _load("settle_many", "common", "scopes", "close")
 REAP = _load("reap", "common", "scopes", "close")
 ACKNOWLEDGE = _load("acknowledge", "common", "scopes")
 ACKNOWLEDGE_PLAIN = _load("acknowledge_plain", "common")
+ACKNOWLEDGE_RUN = _load("acknowledge_run", "common")
 CREDIT = _load("credit", "common")
 PUT_BALANCE = _load("put_balance", "common")
 PUT_KEY_SCOPE = _load("put_key_scope", "common", "scopes")
@@ -51,6 +52,6 @@ STALE = _load("stale", reads_only=True)
 # What a data-plane connection loads when it connects.
 DATA_PLANE = (CLAIM, END_CLAIM, RESERVE, RESERVE_MANY, EXTEND, HEARTBEAT, RELEASE, SETTLE, SETTLE_MANY, PUT_BALANCE, PUT_KEY_SCOPE)
 EVERY = (
-    *DATA_PLANE, REAP, ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, CREDIT, PUT_FROZEN, LEAVE_SHARD, RETURN_CHARGE, CLOSE_EPOCH, BEGIN_EPOCH,
-    FILLED, STALE,
+    *DATA_PLANE, REAP, ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, ACKNOWLEDGE_RUN, CREDIT, PUT_FROZEN, LEAVE_SHARD, RETURN_CHARGE, CLOSE_EPOCH,
+    BEGIN_EPOCH, FILLED, STALE,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 
 from billing import live
-from billing.books import invariants, settlement, transfers
+from billing.books import charges, invariants, settlement, transfers, usage
 from billing.books.shard_lock import ShardBusy, hold_shard
 from billing.models import SettlementDeadLetter, Transfer, UsageBatch, UsageEvent, UsageRollup
 from tests.billing import plane
@@ -221,8 +221,8 @@ def test_what_arrives_while_a_call_books_is_left_to_the_next_one_so_that_steady_
     plane.spend(organization, 1_000)
     book = settlement._book
 
-    def book_while_more_arrives(shard, batch):
-        booked = book(shard, batch)
+    def book_while_more_arrives(shard, batch, **how):
+        booked = book(shard, batch, **how)
         plane.spend(organization, 1_000)
         return booked
 
@@ -321,3 +321,24 @@ def test_acknowledging_again_what_was_half_acknowledged_counts_the_rest_once(mak
     assert live.read_balance(org_id=organization.pk, shard=7) == (93, 0, 0, 1)
     assert live.read_balance(org_id=other.pk, shard=7) == (44, 0, 0, 1)
     assert live.stream_lag(shard=7).entries == 0
+
+
+@pytest.mark.parametrize("blocks", [0, 192])
+def test_rows_are_read_back_from_wherever_they_stand(make_organization, monkeypatch, blocks):
+    monkeypatch.setattr(usage, "_BLOCKS_BEFORE", blocks)
+    monkeypatch.setattr(usage, "_COPIED_BYTES_A_BLOCK", 2**31)
+    organization, other = make_organization(USD), make_organization(USD)
+    looked_up = []
+    look_up = usage._look_up
+    monkeypatch.setattr(usage, "_look_up", lambda sought, **batch: looked_up.extend(sought) or look_up(sought, **batch))
+    used = []
+    assert_balanced = charges.assert_balanced
+    monkeypatch.setattr(charges, "assert_balanced", lambda nanos, **batch: used.append(dict(nanos)) or assert_balanced(nanos, **batch))
+    for amount_nanos in range(1, 6):
+        plane.spend(organization, amount_nanos)
+    plane.spend(other, 70)
+
+    assert settlement.settle_shard(shard=7).booked == 6
+
+    assert used == [{organization.pk: 15, other.pk: 70}]
+    assert len(looked_up) == (0 if blocks else 6)

@@ -27,7 +27,7 @@ def _crash(*_, **__):
     raise Crash
 
 
-def _acknowledge_half(*, shard, acks):
+def _acknowledge_half(*, shard, acks, is_gapless=False):
     live.stream.acknowledge(shard=shard, acks=acks[: len(acks) // 2])
     raise Crash
 
@@ -95,7 +95,7 @@ def hang(*_, **__):
     print(os.getpid(), flush=True)
     time.sleep(60)
 
-def hang_half_way(*, shard, acks):
+def hang_half_way(*, shard, acks, is_gapless=False):
     live.stream.acknowledge(shard=shard, acks=acks[: len(acks) // 2])
     hang()
 
@@ -148,8 +148,8 @@ def test_a_lost_connection_to_the_books_is_raised_and_nothing_is_given_up(make_o
     plane.spend(organization, 5)
     roll_up = charges.roll_up
 
-    def cut(rows):
-        roll_up(rows)
+    def cut(sums):
+        roll_up(sums)
         with contextlib.suppress(Exception), connection.cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
