@@ -22,6 +22,7 @@ from accounts import api_keys
 from accounts.models import ApiKey, Organization, User
 from billing.purchases import tasks
 from gateway.local.engines import Engines
+from tests.database import empty_quickly
 from tests.factories.people import MembershipFactory, OrganizationFactory, UserFactory
 
 # How long an example takes says what else the machine does; no test is about that.
@@ -71,7 +72,8 @@ def django_db_setup(
     with our own engine, which is quicker; a server of the caller's is left clean.
     """
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=set())
+    empty_quickly()
     to = connection.settings_dict
     settings.DATABASE_URL = f"postgresql://{quote(to['USER'])}:{quote(to['PASSWORD'])}@{to['HOST']}:{to['PORT']}/{to['NAME']}"
     os.environ["DATABASE_URL"] = settings.DATABASE_URL

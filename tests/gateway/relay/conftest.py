@@ -17,7 +17,6 @@ import pytest
 import redis
 import uvicorn
 from django.conf import settings
-from django.core.management import call_command
 
 from accounts import api_keys
 from accounts.models import ApiKey, Organization
@@ -31,8 +30,10 @@ from gateway.relay.config import RelayConfig
 from gateway.relay.exchange import Message, Receive, Send
 from gateway.relay.plane import DataPlane
 from gateway.server import DirectProtocol
+from tests.database import empty_database
 from tests.factories.people import OrganizationFactory, UserFactory
 from tests.gateway.relay import units
+from tests.gateway.relay.epochs import open_shards
 from tests.gateway.relay.google_accounts import service_account_for
 from tests.gateway.relay.recorder import Recorder
 
@@ -337,9 +338,8 @@ def stack(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytes
     from gateway.simulator.app import app as simulator_app  # noqa: PLC0415 -- only where it runs
 
     with django_db_blocker.unblock():
-        for url in (settings.REDIS_URL, settings.BROKER_REDIS_URL):
-            with redis.Redis.from_url(url) as store:
-                store.flushdb()
+        with redis.Redis.from_url(settings.BROKER_REDIS_URL) as broker:
+            broker.flushdb()
         partitions.make_ahead()
         recorder = Recorder(simulator_app)
         simulator = ServerThread(recorder)
@@ -357,7 +357,7 @@ def stack(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytes
             endpoint_count=len(snapshot.endpoints),
             provider_count=len(snapshot.providers),
         )
-        settlement.settle_due()  # begins the epochs
+        open_shards()
         app = PlaneApp(
             RelayConfig(
                 database_url=settings.DATABASE_URL,
@@ -383,7 +383,7 @@ def stack(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytes
         simulator.stop()
         closed.close()
         # What was committed here must not be seen by the next module.
-        call_command("flush", interactive=False, verbosity=0)
+        empty_database()
 
 
 @pytest.fixture
