@@ -27,6 +27,7 @@ _CREDIT_NANOS = 10_000 * 1_000_000_000
 _HOLD_NANOS = 1_000_000
 _PIPELINE = 500
 _MODELS = ("openai/gpt-4o-mini", "mistralai/mistral-large-2512", "anthropic/claude-sonnet-4.5", "google/gemini-2.5-flash")
+_PROVIDERS = ("openai", "mistral", "anthropic", "google-ai-studio")
 _CONTEXT: dict[str, Any] = {
     "requested_model": "auto",
     "provider_name": "Provider",
@@ -64,7 +65,7 @@ def settle(count: int, callers: list[dict[str, int]]) -> dict[str, float]:
     store().script_load(SETTLE.text)
     pipe = store().pipeline(transaction=False)
     for number in range(count):
-        event = _event(callers[number % len(callers)], number)
+        event = _event(callers[number % len(callers)], number, event_id=uuid.UUID(int=uuid_utils.uuid7().int))
         args = ["", event.org_id, event.event_id.hex, event.amount_nanos, event.key_id, msgspec.json.encode(event), event.hold_nanos, 0, 1]
         keys = close_keys(event.shard, event.org_id, (event.key_id,))
         pipe.evalsha(SETTLE.sha, len(keys), *keys, *args)
@@ -77,12 +78,11 @@ def settle(count: int, callers: list[dict[str, int]]) -> dict[str, float]:
     return {"events": booked, "per_s": booked / took_s, "cpu_us": cpu_s / booked * 1e6}
 
 
-def _event(caller: dict[str, int], number: int) -> UsageEvent:
+def _event(caller: dict[str, int], number: int, *, event_id: uuid.UUID) -> UsageEvent:
     amount_nanos = 7_500 + number % 1_000
-    provider = ("openai", "mistral", "anthropic", "google-ai-studio")[number % 4]
-    model = _MODELS[number % 4]
+    provider, model = _PROVIDERS[number % 4], _MODELS[number % 4]
     return UsageEvent(
-        event_id=uuid.UUID(int=uuid_utils.uuid7().int),
+        event_id=event_id,
         **caller,
         amount_nanos=amount_nanos,
         amount_picos=amount_nanos * 1000,
@@ -134,22 +134,24 @@ async def admit(seconds: float, tasks: int, callers: list[dict[str, int]]) -> di
 
 async def _admit_until(holds: Holds, callers: "list[Caller]", until_s: float, waits_s: list[float]) -> None:
     number = 0
-    while (began_s := time.perf_counter()) < until_s:
-        waits_s.append(await _admit_one(holds, callers[number % len(callers)], number) - began_s)
+    while time.perf_counter() < until_s:
+        waits_s.append(await _admit_one(holds, callers[number % len(callers)], number))
         number += 1
 
 
 async def _admit_one(holds: Holds, caller: "Caller", number: int) -> float:
-    """Hold, note the time, settle."""
-    numbers = {"org_id": caller.org_id, "shard": caller.shard, "key_id": caller.key_id}
-    event = _event(numbers, number)
+    """Hold, then settle. Return how long the hold took, seconds: its event is made after it, as a gateway makes it after the answer."""
+    began_s = time.perf_counter()
+    provider, model = _PROVIDERS[number % 4], _MODELS[number % 4]
     context = HoldContext(
-        model=event.model, provider=event.provider, endpoint_id=event.endpoint_id, started_at_ms=event.started_at_ms, **_CONTEXT
+        model=model, provider=provider, endpoint_id=f"{model}@{provider}", started_at_ms=time.time_ns() // 1_000_000, **_CONTEXT
     )
-    hold = await holds.reserve(event_id=event.event_id, caller=caller, amount_nanos=_HOLD_NANOS, context=context)
-    admitted_s = time.perf_counter()
-    holds.settle(hold, event)
-    return admitted_s
+    event_id = uuid.UUID(int=uuid_utils.uuid7().int)
+    hold = await holds.reserve(event_id=event_id, caller=caller, amount_nanos=_HOLD_NANOS, context=context)
+    wait_s = time.perf_counter() - began_s
+    numbers = {"org_id": caller.org_id, "shard": caller.shard, "key_id": caller.key_id}
+    holds.settle(hold, _event(numbers, number, event_id=event_id))
+    return wait_s
 
 
 def main(job: str, *arguments: str) -> object:

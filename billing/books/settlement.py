@@ -25,6 +25,8 @@ from billing.models import UsageBatch
 from billing.signals import usage_booked
 
 BATCH_EVENTS = 2_000
+# Nothing runs beside the reading of a call's first batch, so it is a small one.
+FIRST_BATCH_EVENTS = 500
 # Refusals of the data itself. Anything else (a lost connection, a full disk) is no fault of the events and is raised.
 _REFUSALS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, UnknownOrganization)
 
@@ -106,31 +108,34 @@ def settle_shard(*, shard: int, wait_s: float = 0.0) -> Settled:
     # Beside the transaction of a full batch the next one is read and the one before it is acknowledged, in this order of tasks.
     with hold_shard(shard, wait_s=wait_s), ThreadPoolExecutor(1) as beside:
         restored.check(shard)
-        batch = _read_batch(shard)
-        acknowledged: list[Future[int]] = []
+        count = min(FIRST_BATCH_EVENTS, BATCH_EVENTS)
+        batch = _read_batch(shard, count=count)
+        acknowledged: list[tuple[Future[int], int]] = []  # how many were taken back, of how many
         while batch.entries:
-            is_full = len(batch.entries) == BATCH_EVENTS
-            following = beside.submit(_read_batch, shard, after=batch.entries[-1].stream_id) if is_full else None
+            is_full = len(batch.entries) == count
+            count = BATCH_EVENTS
+            following = beside.submit(_read_batch, shard, count=count, after=batch.entries[-1].stream_id) if is_full else None
             acks, settled = _book_batch(shard, batch)
             # In the order of the stream and all of them, unless some were buried or refused.
-            acknowledged.append(beside.submit(live.acknowledge, shard=shard, acks=acks, is_gapless=settled.booked == len(batch.entries)))
+            is_gapless = settled.booked == len(batch.entries)
+            acknowledged.append((beside.submit(live.acknowledge, shard=shard, acks=acks, is_gapless=is_gapless), len(acks)))
             total = total.plus(settled)
             org_ids.update([entry.org_id for entry in batch.entries])
             # Fewer taken back than were given: somebody else works on it. None to follow: what has arrived since then is for the next
             # call, or under steady traffic this one would never end, a transaction for every few events.
-            if following is None or any(before.result() < BATCH_EVENTS for before in acknowledged[-2:-1]):
+            if following is None or any(taken.result() < given for taken, given in acknowledged[-2:-1]):
                 break
             batch = following.result()
-        total = total._replace(entries=sum(each.result() for each in acknowledged))
+        total = total._replace(entries=sum(taken.result() for taken, _ in acknowledged))
     if org_ids:
         _announce(org_ids)
     return total
 
 
-def _read_batch(shard: int, *, after: str = "") -> _Batch:
+def _read_batch(shard: int, *, count: int, after: str = "") -> _Batch:
     """Read, decode and add up. Touches no database: it runs beside the transaction of the batch before."""
     today = timezone.now().date()
-    entries = live.read_batch(shard=shard, after=after, count=BATCH_EVENTS)
+    entries = live.read_batch(shard=shard, after=after, count=count)
     readable, unreadable = [], []
     for entry in entries:
         try:

@@ -1,7 +1,7 @@
 """The benchmark of money judges by the median of its rounds."""
 
 from bench import machine
-from bench.money import judge
+from bench.money import Flight, judge, list_waits
 
 _SETTLED = [{"per_s": 25_000.0}, {"per_s": 19_000.0}, {"per_s": 19_999.0}]
 
@@ -11,7 +11,7 @@ def _rounds(*figures):
 
 
 def test_a_goal_is_met_by_the_median_of_the_rounds_and_not_by_the_best():
-    rows = judge(_SETTLED, {2: _rounds((6_000.0, 650.0), (4_000.0, 900.0), (5_000.0, 700.0))})
+    rows = judge(_SETTLED, {Flight(2, 2): _rounds((6_000.0, 650.0), (4_000.0, 900.0), (5_000.0, 700.0))})
 
     assert [row[1:] for row in rows] == [
         ("≥ 20,000", "19,999", "25,000", "25,000, 19,000, 19,999", "no"),
@@ -21,7 +21,10 @@ def test_a_goal_is_met_by_the_median_of_the_rounds_and_not_by_the_best():
 
 
 def test_the_highest_rate_whose_wait_is_short_enough_counts_and_the_highest_of_all_is_told():
-    rows = judge(_SETTLED, {1: _rounds((3_000.0, 300.0)), 2: _rounds((5_100.0, 690.0)), 8: _rounds((9_000.0, 1_700.0))})
+    rows = judge(
+        _SETTLED,
+        {Flight(1, 1): _rounds((3_000.0, 300.0)), Flight(2, 2): _rounds((5_100.0, 690.0)), Flight(2, 8): _rounds((9_000.0, 1_700.0))},
+    )
 
     assert [(row[0], row[2]) for row in rows[1:]] == [
         ("admissions/s, every write synced, 4 in flight", "5,100"),
@@ -31,9 +34,17 @@ def test_the_highest_rate_whose_wait_is_short_enough_counts_and_the_highest_of_a
 
 
 def test_where_every_wait_is_too_long_the_fewest_in_flight_count():
-    rows = judge(_SETTLED, {1: _rounds((900.0, 2_000.0)), 4: _rounds((1_500.0, 5_000.0))})
+    rows = judge(_SETTLED, {Flight(1, 1): _rounds((900.0, 2_000.0)), Flight(1, 4): _rounds((1_500.0, 5_000.0))})
 
     assert [(row[2], row[5]) for row in rows[1:3]] == [("900", "no"), ("2,000", "no")]
+
+
+def test_every_number_in_flight_is_listed_with_its_rate_and_waits():
+    rounds = [
+        {"per_s": per_s, "p50_us": p50_us, "p99_us": 2 * p50_us} for per_s, p50_us in ((900.0, 700.0), (1_100.0, 500.0), (950.0, 600.0))
+    ]
+
+    assert list_waits({Flight(2, 3): rounds}) == [("2", "6", "950", "600", "1,200")]
 
 
 def test_the_disks_own_part_is_measured_and_leaves_nothing_behind(tmp_path):
