@@ -19,6 +19,7 @@ def relay_config() -> RelayConfig:
         spool_dir=settings.SPOOL_DIR,
         simulator_url=settings.SIMULATOR_URL if settings.DEMO_MODE else "",
         body_max_bytes=settings.BODY_MAX_BYTES,
+        leases=settings.LEASES,
     )
 
 

@@ -82,6 +82,7 @@ SPOOL_DIR = Path(env_str("SPOOL_DIR", str(DATA_DIR / "spool")))
 
 # --- Data plane -----------------------------------------------------------------------------------------------------
 BODY_MAX_BYTES = env_int("BODY_MAX_BYTES", 32 * 1024 * 1024)
+LEASES = env_bool("LEASES", default=True)
 
 # --- Applications ---------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [

@@ -14,6 +14,7 @@ from billing.authorizer.connection import MoneyConnection, MoneyStoreDown, Money
 from billing.authorizer.gathering import Reservations, Settlements
 from billing.authorizer.janitor import Janitor
 from billing.authorizer.keys import hold_keys, shard_keys
+from billing.authorizer.leases import Leases
 from billing.authorizer.loader import ScopeLoader
 from billing.authorizer.scripts import EXTEND, HEARTBEAT, RELEASE, RESERVE
 from billing.authorizer.spool import Spool, SpoolRecord
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 AMOUNT_MAX_NANOS = 2**62
 _HEARTBEAT_CHUNK = 200
 _REASSERT_EVERY_S = 0.25
+_SHORT = frozenset((b"SHORT_BALANCE", b"SHORT_KEY"))
 
 
 class InsufficientCredit(Exception):
@@ -85,7 +87,14 @@ class Holds:
     """The data plane's side of the money store. One per process."""
 
     def __init__(
-        self, connection: MoneyConnection, *, spool: Spool, loader: ScopeLoader, heartbeat_s: float = 5.0, ttl_s: float = 30.0
+        self,
+        connection: MoneyConnection,
+        *,
+        spool: Spool,
+        loader: ScopeLoader,
+        heartbeat_s: float = 5.0,
+        ttl_s: float = 30.0,
+        leases: bool = True,
     ) -> None:
         self._connection = connection
         self._spool = spool
@@ -96,6 +105,8 @@ class Holds:
         self._epochs: dict[int, int] = {}
         self._wake = asyncio.Event()
         self._reservations = Reservations(connection, ttl_ms=self._ttl_ms)
+        # Before the settlements: what has been drawn in a turn is held when it is settled in the same turn.
+        self._leases = Leases(connection, ttl_ms=self._ttl_ms, lost=self._wake.set, note_epoch=self._note_epoch, is_on=leases)
         self._settlements = Settlements(connection, self._note_settled)
         self._janitor = Janitor(
             spool=spool, loader=loader, resend=self._settlements.settle, epochs=self._epochs, ask_epochs=self._ask_epochs
@@ -114,6 +125,7 @@ class Holds:
         self._tasks = [
             asyncio.create_task(self._beat(), name="hold-heartbeat"),
             asyncio.create_task(self._janitor.run(), name="spool-janitor"),
+            asyncio.create_task(self._leases.run(), name="lease-sweeper"),
         ]
 
     async def close(self) -> None:
@@ -124,6 +136,7 @@ class Holds:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
+        self._leases.close()
         await self._spool.close()
 
     # --- the life of a hold ---
@@ -148,6 +161,11 @@ class Holds:
             raise AmountOutOfRange(msg)
         self._spool.check_room()
         hold = Hold(event_id=event_id, event=event_id.hex, caller=caller, amount_nanos=amount_nanos, context=context)
+        if self._leases.draw(hold):
+            self._in_flight[hold.event] = hold
+            if meanwhile is not None:
+                meanwhile()
+            return hold
         try:
             await self._take(hold, force=False, meanwhile=meanwhile)
         except (asyncio.CancelledError, MoneyStoreDown):
@@ -226,6 +244,8 @@ class Holds:
                 await self._loader.load_balance(shard=caller.shard, org_id=caller.org_id, epoch=int(reply[1]))
             elif status == b"NO_KEY":
                 await self._loader.load_key(shard=caller.shard, org_id=caller.org_id, key_id=caller.key_id, epoch=int(reply[1]))
+            elif status in _SHORT and self._leases.give_back(caller.org_id):
+                continue  # what is missing may be what lay here for requests to come
             else:
                 raise _refusal(status, reply)
         msg = "the live balances are being rebuilt"
@@ -337,7 +357,7 @@ class Holds:
 
 
 def _refusal(status: bytes, reply: list[Any]) -> Exception:
-    if status in (b"SHORT_BALANCE", b"SHORT_KEY"):
+    if status in _SHORT:
         scope: Literal["balance", "key"] = "balance" if status == b"SHORT_BALANCE" else "key"
         return InsufficientCredit(scope=scope, available_nanos=max(int(reply[2]), 0))
     if status == b"FROZEN":

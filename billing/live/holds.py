@@ -9,6 +9,7 @@ from django.conf import settings
 
 from billing.authorizer.holds import HoldContext
 from billing.authorizer.keys import close_keys, shard_keys
+from billing.authorizer.leases import LEASE_MARK
 from billing.authorizer.scripts import FILLED, REAP
 from billing.live.set_aside import NO_SCOPE, release_aside
 from billing.live.store import EpochClosed, asks_store, run, store
@@ -118,9 +119,9 @@ def _reap(shard: int, member: str, value: bytes | None, now_ms: int) -> bool:
         # Its money stays held, which the invariants report, and those behind it are reaped.
         logger.error("hold_unreadable shard=%s org=%s event=%s remedy=rebuild_balances", shard, org_id, event)
         return False
-    if value and hold.scopes == NO_SCOPE:
+    if value and (hold.scopes == NO_SCOPE or hold.context == LEASE_MARK):
         # No request, but money that whoever set it aside did not come back for.
-        return _release(shard, int(org_id), uuid.UUID(hex=event))
+        return _release(shard, int(org_id), uuid.UUID(hex=event), hold)
     json = msgspec.json.encode(_expired_event(shard, int(org_id), event, hold, now_ms)) if value else b""
     args: list[str | bytes | int] = ["", org_id, event, hold.spent, hold.scopes, json, hold.held, hold.held - hold.spent, value or b""]
     try:
@@ -132,9 +133,10 @@ def _reap(shard: int, member: str, value: bytes | None, now_ms: int) -> bool:
     return bool(status == b"OK")
 
 
-def _release(shard: int, org_id: int, hold_id: uuid.UUID) -> bool:
+def _release(shard: int, org_id: int, hold_id: uuid.UUID, hold: _Stored) -> bool:
+    scope_ids = () if hold.scopes == NO_SCOPE else hold.scope_ids
     try:
-        return release_aside(org_id=org_id, shard=shard, hold_id=hold_id)
+        return release_aside(org_id=org_id, shard=shard, hold_id=hold_id, scope_ids=scope_ids)
     except EpochClosed:
         return False
 

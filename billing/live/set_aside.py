@@ -23,6 +23,9 @@ def set_aside(*, org_id: int, shard: int, hold_id: uuid.UUID, amount_nanos: int)
 
 
 @asks_store
-def release_aside(*, org_id: int, shard: int, hold_id: uuid.UUID) -> bool:
-    """Make what was set aside free again; false when it is already. Raises: EpochClosed, MoneyStoreDown."""
-    return bool(run(RELEASE, hold_keys(shard, org_id, ()), ["", org_id, hold_id.hex])[0] == b"OK")
+def release_aside(*, org_id: int, shard: int, hold_id: uuid.UUID, scope_ids: tuple[int, ...] = ()) -> bool:
+    """Make what was set aside free again; false when it is already. ``scope_ids`` are the keys that it counts against.
+
+    Raises: EpochClosed, MoneyStoreDown.
+    """
+    return bool(run(RELEASE, hold_keys(shard, org_id, scope_ids), ["", org_id, hold_id.hex])[0] == b"OK")

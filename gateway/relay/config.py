@@ -17,6 +17,7 @@ class RelayConfig:
     spool_dir: Path
     simulator_url: str = ""
     body_max_bytes: int = 32 * 1024 * 1024
+    leases: bool = True  # money set aside for busy keys (billing/authorizer/leases.py)
     # Outlasts a lost packet, which is sent again after a second; a dead provider is noticed before two have gone by.
     connect_timeout_s: float = 1.5
     first_byte_timeout_s: float = 120.0  # one attempt at one endpoint, streamed

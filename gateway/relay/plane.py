@@ -66,7 +66,7 @@ class DataPlane:
         )
         self._connection = MoneyConnection(config.redis_url)
         loader = ScopeLoader(self._pool, self._connection)
-        self._holds = Holds(self._connection, spool=Spool(config.spool_dir), loader=loader)
+        self._holds = Holds(self._connection, spool=Spool(config.spool_dir), loader=loader, leases=config.leases)
         self._keys = KeyLookup(self._pool, config.broker_redis_url)
         self._rules = RuleLookup(self._pool, config.broker_redis_url)
         self._keys.also_tell(self._rules.hear, self._rules.expire_all)

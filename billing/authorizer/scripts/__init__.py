@@ -27,6 +27,8 @@ def _load(name: str, *heads: str, reads_only: bool = False) -> Script:
 
 RESERVE = _load("reserve", "common", "scopes", "take")
 RESERVE_MANY = _load("reserve_many", "common", "scopes", "take")
+LEASE = _load("lease", "common", "scopes")
+DRAW = _load("draw", "common")
 EXTEND = _load("extend", "common", "scopes")
 HEARTBEAT = _load("heartbeat", "common")
 RELEASE = _load("release", "common", "scopes")
@@ -50,7 +52,9 @@ FILLED = _load("filled", reads_only=True)
 STALE = _load("stale", reads_only=True)
 
 # What a data-plane connection loads when it connects.
-DATA_PLANE = (CLAIM, END_CLAIM, RESERVE, RESERVE_MANY, EXTEND, HEARTBEAT, RELEASE, SETTLE, SETTLE_MANY, PUT_BALANCE, PUT_KEY_SCOPE)
+DATA_PLANE = (
+    CLAIM, END_CLAIM, RESERVE, RESERVE_MANY, LEASE, DRAW, EXTEND, HEARTBEAT, RELEASE, SETTLE, SETTLE_MANY, PUT_BALANCE, PUT_KEY_SCOPE,
+)  # fmt: skip
 EVERY = (
     *DATA_PLANE, REAP, ACKNOWLEDGE, ACKNOWLEDGE_PLAIN, ACKNOWLEDGE_RUN, CREDIT, PUT_FROZEN, LEAVE_SHARD, RETURN_CHARGE, CLOSE_EPOCH,
     BEGIN_EPOCH, FILLED, STALE,

@@ -9,8 +9,10 @@ add(KEYS[2], 'held', neg(held))
 add(KEYS[2], 'avail', held)
 for i = 5, #KEYS do
   local scope = read_scope(KEYS[i], server_ms())
-  add(scope.key, 'held', neg(held))
-  if scope.limit ~= '' then add(scope.key, 'free', held) end
+  if scope then
+    add(scope.key, 'held', neg(held))
+    if scope.limit ~= '' then add(scope.key, 'free', held) end
+  end
 end
 redis.call('HDEL', KEYS[3], ARGV[3])
 redis.call('ZREM', KEYS[4], ARGV[2] .. ':' .. ARGV[3])
