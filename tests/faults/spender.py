@@ -1,6 +1,7 @@
 """One gateway process of the stress: many tasks hold and settle as fast as they can until standard input ends. Prints a JSON report.
 
-Arguments: folder of its spool, organization, key, shard, number of tasks, seed. The stores are those of the environment.
+Arguments: folder of its spool, organization, key, shard, number of tasks, seed, how many times a lease must be free (0: as in
+production). The stores are those of the environment.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 from uuid_utils import uuid7
 
 from accounts.types import Caller
+from billing.authorizer import leases
 from billing.authorizer.connection import MoneyConnection, MoneyStoreDown
 from billing.authorizer.holds import HoldContext, Holds, InsufficientCredit
 from billing.authorizer.loader import ScopeLoader
@@ -42,8 +44,14 @@ class Spender:
     def __init__(self, holds: Holds, caller: Caller, seed: int) -> None:
         self.holds, self.caller, self.random = holds, caller, random.Random(seed)
         self.stopping = asyncio.Event()
-        self.report = {"settled": 0, "charged": 0, "overrun": 0, "refused": 0, "false_refusals": 0, "unavailable": 0}
+        self.report = {"settled": 0, "charged": 0, "overrun": 0, "refused": 0, "false_refusals": 0, "unavailable": 0, "drawn": 0}
+        self._draw, holds._leases.draw = holds._leases.draw, self._count_draw
         self.waits_s: list[float] = []
+
+    def _count_draw(self, hold) -> bool:
+        is_drawn = self._draw(hold)
+        self.report["drawn"] += is_drawn
+        return is_drawn
 
     async def spend(self) -> None:
         """Send requests one after the other."""
@@ -98,7 +106,9 @@ class Spender:
 async def main(arguments: list[str]) -> None:
     """Spend until standard input ends."""
     folder, *numbers = arguments
-    org, key, shard, tasks, seed = map(int, numbers)
+    org, key, shard, tasks, seed, margin = map(int, numbers)
+    if margin:
+        leases._MARGIN = margin
     connection = MoneyConnection(os.environ["REDIS_URL"], timeout_s=5.0)
     await connection.start()
     async with AsyncConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=2, open=False) as pool:

@@ -14,6 +14,7 @@ from billing import live
 from billing.authorizer import scripts
 from billing.authorizer.holds import Hold, HoldContext
 from billing.authorizer.keys import close_keys, hold_keys, shard_keys
+from billing.authorizer.leases import LEASE_MARK
 from billing.authorizer.periods import periods_at
 from billing.live.store import run
 from billing.types import UsageEvent
@@ -116,6 +117,17 @@ class Shard:
         for event_id, nanos in spent.items():
             args += [org, event_id.hex, nanos]
         return run(scripts.HEARTBEAT, [self.keys.epoch, self.keys.deadlines, *[f"{self.keys.holds}{org}" for _ in spent]], args)
+
+    def lease(self, event_id: uuid.UUID, amount: int, *, margin: int, org: int = ORG, key: int = KEY) -> str:
+        args = ["", org, event_id.hex, amount, 30_000, key, margin, margin - amount, LEASE_MARK]
+        return run(scripts.LEASE, hold_keys(self.number, org, (key,)), args)[0].decode()
+
+    def draw(self, lease: uuid.UUID, left: int, asked: dict[uuid.UUID, int], *, org: int = ORG, key: int = KEY) -> str:
+        """Draw from a lease that has so much left."""
+        args: list[Any] = ["", 30_000, org, key, lease.hex, left, left - sum(asked.values())]
+        for event_id, nanos in asked.items():
+            args += [event_id.hex, nanos, msgspec.json.encode(CONTEXT)]
+        return run(scripts.DRAW, hold_keys(self.number, org, (key,)), args)[0].decode()
 
     def release(self, event_id: uuid.UUID, *, org: int = ORG, keys: tuple[int, ...] = (KEY,)) -> str:
         return run(scripts.RELEASE, hold_keys(self.number, org, keys), ["", org, event_id.hex])[0].decode()

@@ -50,6 +50,7 @@ class Histories(RuleBasedStateMachine):
         self.shard, self.books = Shard(store()), Books()
         self.running: dict[uuid.UUID, Request] = {}
         self.settled: dict[uuid.UUID, Request] = {}  # their spools have these
+        self.leases: dict[uuid.UUID, tuple[int, int]] = {}  # whose, and what is left
         self.dead: dict[uuid.UUID, Request] = {}  # the gateway died and its disk with it
         # One is rich with a small limit, the other has little and no limit: so both kinds of refusal happen often.
         self.credits: dict[int, list[int]] = {ORG: [2**55], ORG + 1: [5_000]}
@@ -179,6 +180,45 @@ class Histories(RuleBasedStateMachine):
         else:
             self.dead[request.event_id] = request
 
+    # --- leases ---
+
+    @rule(org=st.sampled_from(sorted(ORGS)), amount=AMOUNTS, times_free=st.integers(1, 50))
+    def lease(self, org: int, amount: int, times_free: int) -> None:
+        lease, margin, key = new_id(), amount * times_free, ORGS[org]
+        avail, free = self.shard.balance(org)[0], self.shard.key(key).free_nanos
+        status = self.shard.lease(lease, amount, margin=margin, org=org, key=key)
+        is_plenty = avail >= margin and (free is None or free >= margin)
+        assert status == ("OK" if is_plenty else "NO")
+        if is_plenty:
+            self.leases[lease] = (org, amount)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), shares=st.lists(st.integers(0, 40), min_size=1, max_size=4), is_doubled=st.booleans())
+    def draw(self, data: st.DataObject, shares: list[int], *, is_doubled: bool) -> None:
+        lease = data.draw(st.sampled_from(sorted(self.leases)))
+        org, left = self.leases[lease]
+        asked: dict[uuid.UUID, int] = {}
+        for share in shares:
+            asked[new_id()] = min(left * share // 100, left - sum(asked.values()))
+        assert self.shard.draw(lease, left, asked, org=org, key=ORGS[org]) == "OK"
+        if is_doubled:
+            assert self.shard.draw(lease, left, asked, org=org, key=ORGS[org]) == "DRY"
+        self.leases[lease] = (org, left - sum(asked.values()))
+        for event_id, held in asked.items():
+            self.running[event_id] = Request(event_id, org, held)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), is_reaped=st.booleans())
+    def give_back(self, data: st.DataObject, *, is_reaped: bool) -> None:
+        lease = data.draw(st.sampled_from(sorted(self.leases)))
+        org, left = self.leases.pop(lease)
+        if is_reaped:
+            store().zadd(self.shard.keys.deadlines, {f"{org}:{lease.hex}": 1})
+            assert live.reap_expired(shard=SHARD) == 1
+        else:
+            assert self.shard.release(lease, org=org, keys=(ORGS[org],)) == "OK"
+        assert self.shard.draw(lease, left, {new_id(): 0}, org=org, key=ORGS[org]) == "DRY"
+
     # --- the books ---
 
     @rule(count=st.integers(1, 20), crash=st.sampled_from(["none", "before commit", "after commit", "half acknowledged"]))
@@ -205,6 +245,7 @@ class Histories(RuleBasedStateMachine):
             while self.book(50, None):
                 pass
         store().flushdb()
+        self.leases.clear()
         self.rebuild()
         for request in self.running.values():
             assert self.shard.reserve(request.event_id, request.held, org=request.org, keys=(request.key,), force=True) == "OK"
@@ -230,6 +271,8 @@ class Histories(RuleBasedStateMachine):
             return
         Histories.steps += 1
         held = {org: sum(r.held for r in self.running.values() if r.org == org) for org in ORGS}
+        for org, left in self.leases.values():
+            held[org] += left
         for org, in_hold, holds in live.read_holds(shard=SHARD):
             assert in_hold == sum(hold.amount_nanos for hold in holds) == held[org]
             assert sum(self.shard.balance(org)) == self.expected[org]

@@ -1,0 +1,272 @@
+"""Busy keys draw on money that their gateway has set aside; the store's sums are right at every moment."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from billing import live
+from billing.authorizer import leases
+from billing.authorizer.connection import MoneyConnection
+from billing.authorizer.holds import AdmissionFrozen, Hold, Holds, InsufficientCredit
+from tests.billing.authorizer.books import Books
+from tests.billing.authorizer.conftest import Server
+from tests.billing.authorizer.shard import CALLER, CONTEXT, KEY, ORG, SHARD, Shard, event_of, new_id, scope
+from tests.billing.authorizer.test_connection import wait_for
+from tests.billing.authorizer.test_holds import take
+
+Make = Callable[..., Holds]
+PLENTY = 10**9
+
+
+@pytest.fixture(autouse=True)
+def no_sweeps_but_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests say when a quarter of a second is over."""
+    monkeypatch.setattr(leases, "SWEEP_S", 3600.0)
+
+
+def take_at_once(holds: Holds, amount: int) -> Hold:
+    """Take a hold that waits for nothing; fails for one that does."""
+    taking = holds.reserve(event_id=new_id(), caller=CALLER, amount_nanos=amount, context=CONTEXT)
+    try:
+        taking.send(None)
+    except StopIteration as done:
+        return done.value
+    taking.close()
+    raise AssertionError("the request waited for the store")
+
+
+def is_waiting_needed(holds: Holds, amount: int) -> bool:
+    return not holds._leases.draw(Hold(event_id=new_id(), event=new_id().hex, caller=CALLER, amount_nanos=amount, context=CONTEXT))
+
+
+async def make_busy(holds: Holds, connection: MoneyConnection, *, requests: int = 5, amount: int = 1_000) -> list[Hold]:
+    """Let the key ask so often, and a sweep see it; returns when the store has answered."""
+    held = [await take(holds, amount) for _ in range(requests)]
+    holds._leases.sweep()
+    await connection.execute("PING")
+    return held
+
+
+def settle_all(holds: Holds, held: list[Hold], amount: int = 0) -> None:
+    for hold in held:
+        holds.settle(hold, event_of(hold, amount))
+
+
+async def test_requests_of_a_busy_key_begin_without_waiting_and_are_held_in_the_same_turn(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    settle_all(holds, await make_busy(holds, connection))
+    await connection.execute("PING")
+    assert shard.balance() == (PLENTY - 10_000, 10_000, 0)  # twice what was asked for
+
+    hold = take_at_once(holds, 1_000)
+    await connection.execute("PING")
+
+    assert shard.heartbeat({hold.event_id: 0})[2:] == [1]
+    assert (shard.balance(), shard.key().held_nanos) == ((PLENTY - 10_000, 10_000, 0), 10_000)  # of which the lease has 9,000
+    holds.settle(hold, event_of(hold, 120))
+    await connection.execute("PING")
+    assert (shard.balance(), shard.key().held_nanos) == ((PLENTY - 9_120, 9_000, 120), 9_000)
+    assert hold.event_id in [entry.event_id for entry in shard.entries()]
+
+
+async def test_a_request_that_ends_in_the_turn_in_which_it_began_is_held_before_it_is_settled(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    settle_all(holds, await make_busy(holds, connection))
+
+    hold = take_at_once(holds, 1_000)
+    holds.settle(hold, event_of(hold, 1_000))
+    await connection.execute("PING")
+
+    assert not holds._spool.unsettled
+    assert shard.balance() == (PLENTY - 10_000, 9_000, 1_000)
+
+
+async def test_a_quiet_key_has_no_lease(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    await make_busy(holds, connection, requests=4)
+    assert shard.balance() == (PLENTY - 4_000, 4_000, 0)
+    assert is_waiting_needed(holds, 1)
+
+
+@pytest.mark.parametrize(("missing", "is_given"), [(0, True), (1, False)])
+async def test_a_lease_is_given_only_where_fifty_times_as_much_is_free(
+    shard: Shard, connection: MoneyConnection, make_holds: Make, missing: int, is_given: bool
+) -> None:
+    enough = 5_000 + 50 * 10_000 - missing
+    for balance, limit in ((enough, None), (PLENTY, enough)):
+        shard.open(balance, key=scope(limit=limit))
+        holds = await make_holds(connection, folder=f"spool {limit}")
+        await make_busy(holds, connection)
+        assert shard.balance()[1] == (15_000 if is_given else 5_000)
+        assert shard.key().held_nanos == shard.balance()[1]
+        await holds.close()
+        await connection.execute("PING")
+        assert shard.balance() == (balance - 5_000, 5_000, 0)
+
+
+async def test_leases_follow_each_other_while_the_key_is_busy_and_everything_comes_back_in_the_end(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    held = await make_busy(holds, connection)
+    for _ in range(40):
+        held.append(take_at_once(holds, 1_000))
+        await connection.execute("PING")
+    account = holds._leases._accounts[KEY]
+    left = sum(lease.left_nanos for lease in (account.lease, account.following) if lease is not None)
+    assert shard.balance()[1] == 45_000 + left  # no third lease, nothing forgotten
+    settle_all(holds, held, 7)
+    await holds.close()
+    await connection.execute("PING")
+    assert shard.balance() == (PLENTY - 45 * 7, 0, 45 * 7)
+    assert shard.key().held_nanos == 0
+
+
+async def test_a_larger_request_waits_for_the_store_and_leaves_the_lease_to_the_others(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    await make_busy(holds, connection)
+    assert is_waiting_needed(holds, 10_001)
+    assert take_at_once(holds, 10_000).amount_nanos == 10_000
+
+
+async def test_a_key_that_falls_silent_gives_its_lease_back(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    settle_all(holds, await make_busy(holds, connection))
+    holds._leases.sweep()
+    await connection.execute("PING")
+    assert (shard.balance(), shard.key().held_nanos) == ((PLENTY, 0, 0), 0)
+    assert holds._leases._accounts == {}
+
+
+async def test_an_old_lease_is_followed_by_a_new_one(
+    shard: Shard, connection: MoneyConnection, make_holds: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    settle_all(holds, await make_busy(holds, connection))
+    first = holds._leases._accounts[KEY].lease
+    monkeypatch.setattr(leases, "_AGE_MAX_S", 0.0)
+    for _ in range(2):  # one asks for the next, one goes over to it
+        take_at_once(holds, 1_000)
+        holds._leases.sweep()
+        await connection.execute("PING")
+    second = holds._leases._accounts[KEY].lease
+    assert second is not None
+    assert second is not first
+    assert shard.balance()[1] == 2_000 + second.left_nanos
+
+
+async def test_a_key_that_is_switched_off_starts_nothing_after_the_store_has_said_so(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    settle_all(holds, await make_busy(holds, connection))
+    live.put_key_scope(shard=SHARD, scope=scope(version=2, disabled=True))
+    hold = take_at_once(holds, 1_000)  # nobody has told us yet
+    await connection.execute("PING")
+    assert is_waiting_needed(holds, 1)
+    await connection.execute("PING")
+    assert shard.balance() == (PLENTY - 1_000, 1_000, 0)  # the lease is back
+    settle_all(holds, [hold], 10)
+    await connection.execute("PING")
+    assert shard.balance() == (PLENTY - 10, 0, 10)
+
+
+async def test_an_organization_that_is_frozen_starts_nothing_after_the_store_has_said_so_and_can_move_away(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    settle_all(holds, await make_busy(holds, connection))
+    live.put_frozen(org_id=ORG, shard=SHARD, is_frozen=True)
+    settle_all(holds, [take_at_once(holds, 1_000)])
+    await connection.execute("PING")
+    with pytest.raises(AdmissionFrozen):
+        await take(holds, 1_000)
+    assert shard.balance() == (PLENTY, 0, 0)
+
+
+async def test_what_was_set_aside_is_there_for_a_request_that_would_be_refused_without(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection)
+    settle_all(holds, await make_busy(holds, connection))
+    hold = await take(holds, PLENTY)
+    assert (hold.amount_nanos, shard.balance()) == (PLENTY, (0, PLENTY, 0))
+    with pytest.raises(InsufficientCredit) as refused:
+        await take(holds, 1)
+    assert refused.value.available_nanos == 0
+
+
+async def test_requests_that_the_store_does_not_know_of_are_held_anew(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection, heartbeat_s=0.05)
+    settle_all(holds, await make_busy(holds, connection))
+    shard.open(PLENTY)  # a rebuild: all holds are forgotten, and the lease with them
+    hold = take_at_once(holds, 1_000)
+    await wait_for(lambda: shard.heartbeat({hold.event_id: 0})[2:] == [1])
+    assert shard.balance() == (PLENTY - 1_000, 1_000, 0)
+    holds.settle(hold, event_of(hold, 30))
+    await connection.execute("PING")
+    assert shard.balance() == (PLENTY - 30, 0, 30)
+    assert is_waiting_needed(holds, 1)
+
+
+async def test_the_lease_of_a_gateway_that_died_is_given_back_by_the_reaper_and_nothing_is_booked(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY, key=scope(limit=PLENTY))
+    holds = await make_holds(connection, ttl_s=0.001)
+    settle_all(holds, await make_busy(holds, connection))
+    await connection.execute("PING")
+    before = len(shard.entries())
+    holds._leases._accounts.clear()  # it died
+    await asyncio.sleep(0.01)
+    assert live.reap_expired(shard=SHARD) == 1
+    assert (shard.balance(), shard.key().held_nanos, shard.stored_free()) == ((PLENTY, 0, 0), 0, PLENTY)
+    assert len(shard.entries()) == before
+
+
+async def test_a_lease_whose_answer_was_lost_is_not_kept(server: Server, make_holds: Make, books: Books) -> None:
+    books.granted[ORG] = PLENTY
+    books.rebuild()
+    connection = MoneyConnection(server.url, timeout_s=0.2)
+    await connection.start()
+    holds = await make_holds(connection, heartbeat_s=0.05)
+    holds._janitor._late_after_s = 0.3
+    settle_all(holds, [await take(holds, 1_000) for _ in range(5)])
+    await connection.execute("PING")
+    server.freeze()
+    holds._leases.sweep()
+    await wait_for(lambda: not connection.connected)
+    server.thaw()
+    await wait_for(lambda: connection.connected)
+    hold = await take(holds, 1_000)
+    assert holds._leases._accounts[KEY].lease is None
+    holds.settle(hold, event_of(hold, 5))
+    await wait_for(lambda: not holds._spool.unsettled)
+    await holds.close()
+    await connection.close()
+
+
+async def test_leases_can_be_switched_off(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection, leases=False)
+    await make_busy(holds, connection)
+    assert is_waiting_needed(holds, 1)
+    assert shard.balance() == (PLENTY - 5_000, 5_000, 0)
