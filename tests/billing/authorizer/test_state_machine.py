@@ -204,6 +204,7 @@ class Histories(RuleBasedStateMachine):
         if is_doubled:
             assert self.shard.draw(lease, left, asked, org=org, key=ORGS[org]) == "DRY"
         self.leases[lease] = (org, left - sum(asked.values()))
+        assert self.shard.draw(lease, left + 1, {new_id(): 0}, org=org, key=ORGS[org]) == "DRY"  # the gateway missed something
         for event_id, held in asked.items():
             self.running[event_id] = Request(event_id, org, held)
 
