@@ -44,18 +44,13 @@ async def _spend(holds, charged, *, seed, requests):
         holds.settle(hold, event_of(hold, charged[hold.event]))
 
 
-async def test_replies_that_are_cut_off_after_the_server_acted_have_one_effect(
-    proxy,
-    make_holds,
-    books,
-    shard,
-    record_property,
-):
+@pytest.mark.parametrize("leases", [False, True], ids=["each waits", "leases"])
+async def test_replies_that_are_cut_off_after_the_server_acted_have_one_effect(proxy, make_holds, books, shard, record_property, *, leases):
     books.granted[ORG] = GRANTED
     books.rebuild()
     connection = MoneyConnection(await proxy.start(), timeout_s=2.0)
     await connection.start()
-    holds = await make_holds(connection, ttl_s=1.0, heartbeat_s=0.2)
+    holds = await make_holds(connection, ttl_s=1.0, heartbeat_s=0.2, leases=leases)
     holds._janitor._late_after_s = 0.3
     charged: dict[str, int] = {}
     proxy.cut_share = 0.1

@@ -38,11 +38,12 @@ def books() -> Books:
 
 @pytest.fixture
 async def make_holds(tmp_path: Path, books: Books) -> AsyncIterator[Callable[..., Holds]]:
-    """Return a maker of a data plane's money side; all of them are closed at the end."""
+    """Return a maker of a data plane's money side, without leases unless told otherwise; all of them are closed at the end."""
     made: list[Holds] = []
 
-    async def make(connection: MoneyConnection, *, folder: str = "spool", **options: float) -> Holds:
-        holds = Holds(connection, spool=Spool(tmp_path / folder, segment_bytes=64 * 1024), loader=books.loader(connection), **options)
+    async def make(connection: MoneyConnection, *, folder: str = "spool", leases: bool = False, **options: float) -> Holds:
+        spool, loader = Spool(tmp_path / folder, segment_bytes=64 * 1024), books.loader(connection)
+        holds = Holds(connection, spool=spool, loader=loader, leases=leases, **options)
         await holds.start()
         made.append(holds)
         return holds

@@ -57,7 +57,7 @@ async def test_requests_of_a_busy_key_begin_without_waiting_and_are_held_in_the_
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     settle_all(holds, await make_busy(holds, connection))
     await connection.execute("PING")
     assert shard.balance() == (PLENTY - 10_000, 10_000, 0)  # twice what was asked for
@@ -77,7 +77,7 @@ async def test_a_request_that_ends_in_the_turn_in_which_it_began_is_held_before_
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     settle_all(holds, await make_busy(holds, connection))
 
     hold = take_at_once(holds, 1_000)
@@ -90,7 +90,7 @@ async def test_a_request_that_ends_in_the_turn_in_which_it_began_is_held_before_
 
 async def test_a_quiet_key_has_no_lease(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     await make_busy(holds, connection, requests=4)
     assert shard.balance() == (PLENTY - 4_000, 4_000, 0)
     assert is_waiting_needed(holds, 1)
@@ -98,12 +98,12 @@ async def test_a_quiet_key_has_no_lease(shard: Shard, connection: MoneyConnectio
 
 @pytest.mark.parametrize(("missing", "is_given"), [(0, True), (1, False)])
 async def test_a_lease_is_given_only_where_fifty_times_as_much_is_free(
-    shard: Shard, connection: MoneyConnection, make_holds: Make, missing: int, is_given: bool
+    shard: Shard, connection: MoneyConnection, make_holds: Make, missing: int, *, is_given: bool
 ) -> None:
     enough = 5_000 + 50 * 10_000 - missing
     for balance, limit in ((enough, None), (PLENTY, enough)):
         shard.open(balance, key=scope(limit=limit))
-        holds = await make_holds(connection, folder=f"spool {limit}")
+        holds = await make_holds(connection, leases=True, folder=f"spool {limit}")
         await make_busy(holds, connection)
         assert shard.balance()[1] == (15_000 if is_given else 5_000)
         assert shard.key().held_nanos == shard.balance()[1]
@@ -116,7 +116,7 @@ async def test_leases_follow_each_other_while_the_key_is_busy_and_everything_com
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     held = await make_busy(holds, connection)
     for _ in range(40):
         held.append(take_at_once(holds, 1_000))
@@ -135,7 +135,7 @@ async def test_a_larger_request_waits_for_the_store_and_leaves_the_lease_to_the_
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     await make_busy(holds, connection)
     assert is_waiting_needed(holds, 10_001)
     assert take_at_once(holds, 10_000).amount_nanos == 10_000
@@ -143,7 +143,7 @@ async def test_a_larger_request_waits_for_the_store_and_leaves_the_lease_to_the_
 
 async def test_a_key_that_falls_silent_gives_its_lease_back(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     settle_all(holds, await make_busy(holds, connection))
     holds._leases.sweep()
     await connection.execute("PING")
@@ -155,7 +155,7 @@ async def test_an_old_lease_is_followed_by_a_new_one(
     shard: Shard, connection: MoneyConnection, make_holds: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     settle_all(holds, await make_busy(holds, connection))
     first = holds._leases._accounts[KEY].lease
     monkeypatch.setattr(leases, "_AGE_MAX_S", 0.0)
@@ -173,7 +173,7 @@ async def test_a_key_that_is_switched_off_starts_nothing_after_the_store_has_sai
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     settle_all(holds, await make_busy(holds, connection))
     live.put_key_scope(shard=SHARD, scope=scope(version=2, disabled=True))
     hold = take_at_once(holds, 1_000)  # nobody has told us yet
@@ -190,7 +190,7 @@ async def test_an_organization_that_is_frozen_starts_nothing_after_the_store_has
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     settle_all(holds, await make_busy(holds, connection))
     live.put_frozen(org_id=ORG, shard=SHARD, is_frozen=True)
     settle_all(holds, [take_at_once(holds, 1_000)])
@@ -204,7 +204,7 @@ async def test_what_was_set_aside_is_there_for_a_request_that_would_be_refused_w
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection)
+    holds = await make_holds(connection, leases=True)
     settle_all(holds, await make_busy(holds, connection))
     hold = await take(holds, PLENTY)
     assert (hold.amount_nanos, shard.balance()) == (PLENTY, (0, PLENTY, 0))
@@ -215,7 +215,7 @@ async def test_what_was_set_aside_is_there_for_a_request_that_would_be_refused_w
 
 async def test_requests_that_the_store_does_not_know_of_are_held_anew(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
     shard.open(PLENTY)
-    holds = await make_holds(connection, heartbeat_s=0.05)
+    holds = await make_holds(connection, leases=True, heartbeat_s=0.05)
     settle_all(holds, await make_busy(holds, connection))
     shard.open(PLENTY)  # a rebuild: all holds are forgotten, and the lease with them
     hold = take_at_once(holds, 1_000)
@@ -231,7 +231,7 @@ async def test_the_lease_of_a_gateway_that_died_is_given_back_by_the_reaper_and_
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
     shard.open(PLENTY, key=scope(limit=PLENTY))
-    holds = await make_holds(connection, ttl_s=0.001)
+    holds = await make_holds(connection, leases=True, ttl_s=0.001)
     settle_all(holds, await make_busy(holds, connection))
     await connection.execute("PING")
     before = len(shard.entries())
@@ -247,7 +247,7 @@ async def test_a_lease_whose_answer_was_lost_is_not_kept(server: Server, make_ho
     books.rebuild()
     connection = MoneyConnection(server.url, timeout_s=0.2)
     await connection.start()
-    holds = await make_holds(connection, heartbeat_s=0.05)
+    holds = await make_holds(connection, leases=True, heartbeat_s=0.05)
     holds._janitor._late_after_s = 0.3
     settle_all(holds, [await take(holds, 1_000) for _ in range(5)])
     await connection.execute("PING")

@@ -42,7 +42,7 @@ async def test_a_killed_server_fails_closed_until_the_rebuild_and_no_charge_is_l
     books.rebuild()
     connection = MoneyConnection(server.url, timeout_s=1.0)
     await connection.start()
-    holds = await make_holds(connection, heartbeat_s=0.1)
+    holds = await make_holds(connection, heartbeat_s=0.1, leases=True)
     holds._janitor._late_after_s = 0.3
     charged: dict[str, int] = {}
     stop = asyncio.Event()
@@ -99,6 +99,7 @@ async def test_a_killed_server_fails_closed_until_the_rebuild_and_no_charge_is_l
     await connection.execute("PING")
     await bring_everything_back(holds, books, events=len(charged))
     assert {event.hex: row[2] for (event, _), row in books.rows.items()} == charged
+    await wait_for(lambda: shard.balance()[1] == 0)  # the key has fallen silent: its lease goes back
     assert shard.balance() == (GRANTED - sum(charged.values()), 0, 0)
     assert shard.key().spent_nanos == sum(charged.values())
     await connection.close()
