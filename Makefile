@@ -11,6 +11,8 @@ NODE   := $(if $(shell command -v npm 2>/dev/null),$(VENV)/node-clients/.install
 # Clients in older versions than the lock has, for their tests; likewise left out where they cannot be had.
 OLDER  := $(VENV)/older-clients/.installed
 WORKERS ?= 2
+# Meant for images. Here every process that starts, dozens in a run of the tests, would compile the whole source anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Linting reads the settings and no store.
 ANY    := SECRET_KEY=only-for-linting-reads-nothing-and-signs-nothing DATABASE_URL=postgresql://lint@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0 LOG_LEVEL=ERROR
 
@@ -24,7 +26,7 @@ run: $(STAMP) ## Start everything: database, money store, web, workers, a small 
 	@exec $(BIN)/python -m gateway.local
 
 test: $(STAMP) $(NODE) $(OLDER) ## Run every test on engines of its own
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(STAMP) ## Format, lint, types, import contracts, templates, migrations, tests
 	@$(MAKE) --no-print-directory lint test

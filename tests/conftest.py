@@ -24,6 +24,7 @@ from billing.purchases import tasks
 from gateway.local.engines import Engines
 from tests.database import empty_quickly
 from tests.factories.people import MembershipFactory, OrganizationFactory, UserFactory
+from tests.schedule import order_by_length
 
 # How long an example takes says what else the machine does; no test is about that.
 hypothesis.settings.register_profile("house", deadline=None)
@@ -38,6 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_xdist_setupnodes() -> None:
     """Let each worker name the settings itself: one that inherits the name would read them before it has stores of its own."""
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        order_by_length(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
