@@ -26,6 +26,7 @@ ORGANIZATIONS, SHARDS = 200, 4
 _CREDIT_NANOS = 10_000 * 1_000_000_000
 _HOLD_NANOS = 1_000_000
 _PIPELINE = 500
+_PATIENCE_S = 10.0  # a disk that stands still is to show in the waits, and not to end the run
 _MODELS = ("openai/gpt-4o-mini", "mistralai/mistral-large-2512", "anthropic/claude-sonnet-4.5", "google/gemini-2.5-flash")
 _PROVIDERS = ("openai", "mistral", "anthropic", "google-ai-studio")
 _CONTEXT: dict[str, Any] = {
@@ -113,7 +114,7 @@ async def admit(seconds: float, tasks: int, callers: list[dict[str, int]]) -> di
     from billing.authorizer.loader import ScopeLoader  # noqa: PLC0415
     from billing.authorizer.spool import Spool  # noqa: PLC0415
 
-    connection = MoneyConnection(os.environ["REDIS_URL"])
+    connection = MoneyConnection(os.environ["REDIS_URL"], timeout_s=_PATIENCE_S)
     await connection.start()
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=2, open=False) as pool:
