@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 AMOUNT_MAX_NANOS = 2**62
 _HEARTBEAT_CHUNK = 200
 _REASSERT_EVERY_S = 0.25
+_TRIES = 6  # of one call, while what it needs is loaded, asserted or given back
 _SHORT = frozenset((b"SHORT_BALANCE", b"SHORT_KEY"))
 
 
@@ -162,9 +163,9 @@ class Holds:
         self._spool.check_room()
         hold = Hold(event_id=event_id, event=event_id.hex, caller=caller, amount_nanos=amount_nanos, context=context)
         if self._leases.draw(hold):
-            self._in_flight[hold.event] = hold
             if meanwhile is not None:
                 meanwhile()
+            self._in_flight[hold.event] = hold
             return hold
         try:
             await self._take(hold, force=False, meanwhile=meanwhile)
@@ -180,8 +181,8 @@ class Holds:
         if by_nanos < 0 or hold.amount_nanos + by_nanos > AMOUNT_MAX_NANOS:
             msg = f"a hold of {hold.amount_nanos} nanos cannot be extended by {by_nanos}"
             raise AmountOutOfRange(msg)
-        for _ in range(2):
-            new = hold.amount_nanos + by_nanos
+        for _ in range(_TRIES):
+            new, given_back = hold.amount_nanos + by_nanos, self._leases.given_back
             reply = await self._connection.run_script(
                 EXTEND,
                 self._keys(hold),
@@ -197,7 +198,7 @@ class Holds:
                 await self._hold_again(hold)
             elif status == b"EPOCH":
                 raise MoneyStoreDown("the live balances are being rebuilt")
-            else:
+            elif not self._is_freed(hold.caller, status, since=given_back):
                 return False
         return False
 
@@ -225,7 +226,8 @@ class Holds:
 
     async def _take(self, hold: Hold, *, force: bool, meanwhile: Callable[[], None] | None = None) -> None:
         caller, context = hold.caller, msgspec.json.encode(hold.context)
-        for _ in range(4):
+        for left in reversed(range(_TRIES)):
+            given_back = self._leases.given_back
             if force:
                 args = (self._connection.run_id, caller.org_id, hold.event, hold.amount_nanos, self._ttl_ms, 1, caller.key_id, context)
                 asked = self._connection.run_script(RESERVE, self._keys(hold), args)
@@ -244,12 +246,15 @@ class Holds:
                 await self._loader.load_balance(shard=caller.shard, org_id=caller.org_id, epoch=int(reply[1]))
             elif status == b"NO_KEY":
                 await self._loader.load_key(shard=caller.shard, org_id=caller.org_id, key_id=caller.key_id, epoch=int(reply[1]))
-            elif status in _SHORT and self._leases.give_back(caller.org_id):
-                continue  # what is missing may be what lay here for requests to come
-            else:
+            elif not (self._is_freed(caller, status, since=given_back) and left):
                 raise _refusal(status, reply)
         msg = "the live balances are being rebuilt"
         raise MoneyStoreDown(msg)
+
+    def _is_freed(self, caller: Caller, status: bytes, *, since: int) -> bool:
+        """Give back what lies here for requests to come, where a refusal is about it. Whether money was freed since the store was asked."""
+        self._leases.give_back(caller, key_only=status == b"SHORT_KEY")
+        return status in _SHORT and self._leases.given_back != since
 
     def _note_settled(self, record: SpoolRecord, reply: Any, error: Exception | None) -> None:
         if error is not None:

@@ -11,12 +11,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import uuid_utils
 
-from billing.authorizer.connection import Arg, MoneyConnection
+from billing.authorizer.connection import Arg, MoneyConnection, MoneyStoreDown
 from billing.authorizer.keys import hold_keys
 from billing.authorizer.scripts import DRAW, LEASE, RELEASE
 
@@ -44,15 +45,15 @@ NoteEpoch = Callable[[int, bytes], None]
 class Lease:
     """One hold for requests to come. ``left_nanos`` is what nobody has drawn, ``told_nanos`` what the store has been told is left."""
 
-    __slots__ = ("account", "began_s", "event", "left_nanos", "shard", "size_nanos", "told_nanos", "waiting")
+    __slots__ = ("account", "began_s", "event", "left_nanos", "shard", "size_nanos", "told_nanos", "told_s", "waiting")
 
     def __init__(self, account: "_Account", *, shard: int, event: str, amount_nanos: int) -> None:
         self.account = account
         self.shard = shard
         self.event = event  # 32 hex digits
         self.size_nanos = self.left_nanos = self.told_nanos = amount_nanos
-        self.began_s = time.monotonic()
-        self.waiting: list[Hold] = []  # requests that draw from it in this turn
+        self.began_s = self.told_s = time.monotonic()
+        self.waiting: list[tuple[Hold, bytes]] = []  # requests that draw from it in this turn, and their contexts as JSON
 
 
 class _Account:
@@ -77,10 +78,13 @@ class Leases:
         self._connection = connection
         self._is_on = is_on
         self._ttl_ms = ttl_ms
+        self._quiet_max_s = ttl_ms / 2000  # half a hold's time to live: nobody else has been given the money yet
         self._lost = lost
         self._note_epoch = note_epoch
         self._accounts: dict[int, _Account] = {}
         self._due: list[Lease] = []
+        self._owed: dict[str, Lease] = {}  # given back while the store could not be told
+        self.given_back = 0  # how many leases ever were
         connection.before_flush(self._send)
         connection.on_new_run(lambda _run_id: self._forget_all())
 
@@ -110,38 +114,55 @@ class Leases:
         account.caller = caller  # it may have moved
         account.requests += 1
         account.asked_nanos += amount_nanos
-        lease = account.lease
-        if lease is None or not self._connection.connected:
+        lease = self._usable(account, amount_nanos)
+        if lease is None:
             return False
-        if lease.shard != caller.shard:
-            self._give_back(account)
-            return False
-        if amount_nanos > lease.left_nanos:
-            following = account.following
-            if following is None or amount_nanos > following.left_nanos:
-                return False
-            self._follow(account)
-            lease = following
         lease.left_nanos -= amount_nanos
-        if lease.left_nanos * 2 < lease.size_nanos and account.following is None and not account.is_asking:
-            self._ask(account)
         if not lease.waiting:
             self._due.append(lease)
-        lease.waiting.append(hold)
+        lease.waiting.append((hold, msgspec.json.encode(hold.context)))
         self._connection.gather(is_awaited=False)
         return True
 
-    def give_back(self, org_id: int) -> bool:
-        """Give back what the organization's keys have here. False when that is nothing."""
-        found = [account for account in self._accounts.values() if account.caller.org_id == org_id and account.lease is not None]
-        for account in found:
+    def _usable(self, account: _Account, amount_nanos: int) -> Lease | None:
+        """Return the lease that covers the amount, and ask for another one in time."""
+        lease, now_s = account.lease, time.monotonic()
+        # A process that stood still does not know whether the reaper has given its lease to others.
+        if lease is None or not self._connection.connected or now_s - lease.told_s > self._quiet_max_s:
+            return None
+        if lease.shard != account.caller.shard:
             self._give_back(account)
-            self._rest(account)
-        return bool(found)
+            return None
+        is_short = amount_nanos > lease.left_nanos
+        following = account.following
+        if following is None:
+            is_half_gone = (lease.left_nanos - amount_nanos) * 2 < lease.size_nanos
+            if (is_short or is_half_gone) and not account.is_asking and now_s >= account.rests_until_s:
+                self._ask(account)
+            return None if is_short else lease
+        if not is_short:
+            return lease
+        if amount_nanos > following.left_nanos:
+            return None
+        self._follow(account)
+        return following
+
+    def give_back(self, caller: "Caller", *, key_only: bool = False) -> None:
+        """Give back what the organization's keys, or this one, have here. ``given_back`` tells whether that was anything."""
+        for account in list(self._accounts.values()):
+            owner = account.caller
+            is_meant = owner.key_id == caller.key_id if key_only else owner.org_id == caller.org_id
+            if is_meant and (account.lease is not None or account.is_asking):
+                self._give_back(account)
+                self._rest(account)
 
     def sweep(self) -> None:
         """Ask for leases where keys are busy, and give those back that nobody needs or that are old."""
         now_s = time.monotonic()
+        if self._owed and self._connection.connected:
+            owed, self._owed = self._owed, {}
+            for lease in owed.values():
+                self._release(lease)
         for key_id, account in list(self._accounts.items()):
             requests, account.before_nanos = account.requests, account.asked_nanos
             account.requests = account.asked_nanos = 0
@@ -207,12 +228,18 @@ class Leases:
 
     def _release(self, lease: Lease) -> None:
         self._send_draws(lease)  # what was drawn is not to be given back
+        self.given_back += 1
         caller = lease.account.caller
         keys = hold_keys(lease.shard, caller.org_id, (caller.key_id,))
-        self._connection.post_script(RELEASE, keys, (self._connection.run_id, caller.org_id, lease.event), _ignore)
+        self._connection.post_script(RELEASE, keys, (self._connection.run_id, caller.org_id, lease.event), partial(self._released, lease))
+
+    def _released(self, lease: Lease, _reply: Any, error: Exception | None) -> None:
+        if isinstance(error, MoneyStoreDown):
+            self._owed[lease.event] = lease
 
     def _forget_all(self) -> None:
         """The store has forgotten all holds."""
+        self._owed.clear()
         for account in self._accounts.values():
             account.lease = account.following = None
 
@@ -230,19 +257,19 @@ class Leases:
         for start in range(0, len(waiting), _DRAWN_MAX):
             self._send_part(lease, waiting[start : start + _DRAWN_MAX])
 
-    def _send_part(self, lease: Lease, holds: "list[Hold]") -> None:
-        caller = holds[0].caller
-        before_nanos = lease.told_nanos
-        lease.told_nanos = before_nanos - sum([hold.amount_nanos for hold in holds])
+    def _send_part(self, lease: Lease, asked: "list[tuple[Hold, bytes]]") -> None:
+        caller = lease.account.caller
+        before_nanos, lease.told_s = lease.told_nanos, time.monotonic()
+        lease.told_nanos = before_nanos - sum([hold.amount_nanos for hold, _ in asked])
         args: list[Arg] = [self._connection.run_id, self._ttl_ms, caller.org_id, caller.key_id, lease.event, before_nanos, lease.told_nanos]
-        for hold in holds:
-            args += (hold.event, hold.amount_nanos, msgspec.json.encode(hold.context))
+        for hold, context in asked:
+            args += (hold.event, hold.amount_nanos, context)
         self._connection.post_script(
             DRAW,
             hold_keys(lease.shard, caller.org_id, (caller.key_id,)),
             args,
             lambda reply, error: self._drawn(lease, reply, error),
-            requests=len(holds),
+            requests=len(asked),
         )
 
     def _drawn(self, lease: Lease, reply: Any, error: Exception | None) -> None:
@@ -259,7 +286,3 @@ class Leases:
             # The requests run already: their holds are asserted as after a rebuild of the store.
             logger.warning("lease_lost lease=%s reason=%s", lease.event, error or status)
             self._lost()
-
-
-def _ignore(_reply: Any, _error: Exception | None) -> None:
-    """Whatever becomes of it, the reaper looks after what is left."""

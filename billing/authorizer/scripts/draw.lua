@@ -2,7 +2,8 @@
 -- KEYS: epoch, balance, holds, deadlines, scope
 -- ARGV: run, ttl_ms, org, key id, lease, its total before and after, then of each request: event, amount, context
 -- The totals are the gateway's: it alone draws from its lease, and they tell whether the store has heard of every draw before.
--- Replies: {OK | STOP, epoch}, done; STOP: nothing more may begin, the key or the organization's spending is switched off.
+-- Replies: {OK | STOP, epoch}, done; STOP: nothing more may begin, since the key or the organization's spending is switched off, or its
+-- balance or the key's limit was lowered below what is held.
 -- {DRY, epoch}, {EPOCH}: nothing was done, the lease is gone or not what the gateway thinks.
 local epoch = open_epoch(KEYS[1], ARGV[1])
 if not epoch then return {'EPOCH'} end
@@ -26,7 +27,9 @@ end
 redis.call('ZADD', KEYS[4], unpack(deadlines))
 redis.call('HSET', KEYS[3], unpack(fresh))
 
-local scope = redis.call('HMGET', KEYS[5], 'disabled', 'expires_s')
-local is_over = scope[2] and scope[2] ~= '' and tonumber(scope[2]) * 1000 <= now_ms
-if scope[1] == '1' or is_over or redis.call('HEXISTS', KEYS[2], 'frozen') == 1 then return {'STOP', epoch} end
+local balance, scope = redis.call('HMGET', KEYS[2], 'frozen', 'avail'), redis.call('HMGET', KEYS[5], 'disabled', 'expires_s', 'free')
+local function is_below_zero(amount) return amount and string.sub(amount, 1, 1) == '-' end
+local is_off = scope[1] == '1' or scope[2] and scope[2] ~= '' and tonumber(scope[2]) * 1000 <= now_ms
+local is_frozen = balance[1] and (balance[1] == '1' or now_ms < tonumber(balance[1]))
+if is_off or is_frozen or is_below_zero(balance[2]) or is_below_zero(scope[3]) then return {'STOP', epoch} end
 return {'OK', epoch}

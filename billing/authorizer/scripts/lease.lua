@@ -6,8 +6,8 @@ local org, lease, amount, margin, back = ARGV[2], ARGV[3], ARGV[4], ARGV[7], ARG
 local epoch = open_epoch(KEYS[1], ARGV[1])
 if not epoch then return {'EPOCH'} end
 local known = redis.call('HMGET', KEYS[2], 'seq', 'frozen')
-if not known[1] or known[2] then return {'NO', epoch} end
 local now_ms = server_ms()
+if not known[1] or known[2] and (known[2] == '1' or now_ms < tonumber(known[2])) then return {'NO', epoch} end
 local scope = read_scope(KEYS[5], now_ms)
 if not scope or scope.is_disabled then return {'NO', epoch} end
 if scope.expires_s ~= '' and tonumber(scope.expires_s) * 1000 <= now_ms then return {'NO', epoch} end

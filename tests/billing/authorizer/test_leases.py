@@ -213,6 +213,108 @@ async def test_what_was_set_aside_is_there_for_a_request_that_would_be_refused_w
     assert refused.value.available_nanos == 0
 
 
+async def test_every_one_of_several_refused_at_once_finds_what_was_set_aside(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection, leases=True)
+    settle_all(holds, await make_busy(holds, connection))
+    await connection.execute("PING")
+    await take(holds, PLENTY - 10_000)  # all but the lease
+    assert shard.balance()[0] == 0
+
+    held = await asyncio.gather(*(take(holds, 600) for _ in range(16)))
+    with pytest.raises(InsufficientCredit):
+        await take(holds, 401)
+
+    assert len({hold.event for hold in held}) == 16
+    assert shard.balance()[0] == 400
+
+
+async def test_an_answer_that_grows_finds_what_was_set_aside(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection, leases=True)
+    settle_all(holds, await make_busy(holds, connection))
+    await connection.execute("PING")
+    hold = await take(holds, PLENTY - 10_000)
+    assert await holds.extend(hold, by_nanos=10_000)
+    assert not await holds.extend(hold, by_nanos=1)
+    assert shard.balance() == (0, PLENTY, 0)
+
+
+@pytest.mark.parametrize("is_limit", [True, False], ids=["limit", "balance"])
+async def test_what_is_lowered_below_what_is_held_stops_draws(
+    shard: Shard, connection: MoneyConnection, make_holds: Make, *, is_limit: bool
+) -> None:
+    shard.open(PLENTY, key=scope(limit=PLENTY))
+    holds = await make_holds(connection, leases=True)
+    settle_all(holds, await make_busy(holds, connection))
+    if is_limit:
+        live.put_key_scope(shard=SHARD, scope=scope(version=2, limit=0))
+    else:
+        assert live.apply_credit(org_id=ORG, shard=SHARD, seq=1, amount_nanos=-PLENTY) == "applied"
+    hold = take_at_once(holds, 1_000)
+    await connection.execute("PING")
+    with pytest.raises(InsufficientCredit):
+        await take(holds, 1)
+    assert shard.balance()[1] == hold.amount_nanos
+
+
+async def test_a_refusal_that_is_not_for_want_of_money_gives_leases_back_too(
+    shard: Shard, connection: MoneyConnection, make_holds: Make
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection, leases=True)
+    settle_all(holds, await make_busy(holds, connection))
+    live.put_frozen(org_id=ORG, shard=SHARD, is_frozen=True)
+    with pytest.raises(AdmissionFrozen):
+        await take(holds, 10_001)  # more than the lease has, so that it does not draw
+    await connection.execute("PING")
+    assert shard.balance() == (PLENTY, 0, 0)
+
+
+async def test_a_pause_that_has_run_out_hinders_no_lease(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
+    shard.open(PLENTY)
+    shard.store.hset(f"{shard.keys.balance}{ORG}", "frozen", "1000")
+    holds = await make_holds(connection, leases=True)
+    settle_all(holds, await make_busy(holds, connection))
+    for _ in range(2):
+        take_at_once(holds, 1_000)
+        await connection.execute("PING")
+
+
+async def test_a_process_that_stood_still_for_long_draws_no_more(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection, leases=True)
+    settle_all(holds, await make_busy(holds, connection))
+    lease = holds._leases._accounts[KEY].lease
+    assert lease is not None
+    lease.told_s -= 15.1  # half of a hold's time
+    assert is_waiting_needed(holds, 1)
+
+
+async def test_a_key_that_has_just_been_refused_a_lease_is_not_asked_for_again_at_each_request(
+    shard: Shard, connection: MoneyConnection, make_holds: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard.open(PLENTY)
+    holds = await make_holds(connection, leases=True)
+    settle_all(holds, await make_busy(holds, connection))
+    monkeypatch.setattr(leases, "_MARGIN", 10**6)
+    asked = 0
+    ask = holds._leases._ask
+
+    def counted(account: leases._Account) -> None:
+        nonlocal asked
+        asked += 1
+        ask(account)
+
+    monkeypatch.setattr(holds._leases, "_ask", counted)
+    for _ in range(9):
+        settle_all(holds, [take_at_once(holds, 1_000)])
+        await connection.execute("PING")
+    assert asked == 1
+
+
 async def test_requests_that_the_store_does_not_know_of_are_held_anew(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
     shard.open(PLENTY)
     holds = await make_holds(connection, leases=True, heartbeat_s=0.05)
@@ -259,7 +361,9 @@ async def test_a_lease_whose_answer_was_lost_is_not_kept(server: Server, make_ho
     hold = await take(holds, 1_000)
     assert holds._leases._accounts[KEY].lease is None
     holds.settle(hold, event_of(hold, 5))
+    holds._leases.sweep()  # the store is told as soon as it can be
     await wait_for(lambda: not holds._spool.unsettled)
+    assert live.read_balance(org_id=ORG, shard=SHARD)[1] == 0
     await holds.close()
     await connection.close()
 
