@@ -161,8 +161,8 @@ class Leases:
         now_s = time.monotonic()
         if self._owed and self._connection.connected:
             owed, self._owed = self._owed, {}
-            for lease in owed.values():
-                self._release(lease)
+            for one in owed.values():
+                self._release(one)
         for key_id, account in list(self._accounts.items()):
             requests, account.before_nanos = account.requests, account.asked_nanos
             account.requests = account.asked_nanos = 0
