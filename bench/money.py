@@ -205,6 +205,7 @@ def _write_page(rows: list[tuple[str, ...]], waits: list[tuple[str, ...]], *, di
         f"to disk, with one to {max(flight.requests for flight in _FLIGHTS)} requests in flight. A wait is from the wish for a hold to the",
         "store's answer, given once it is on disk. Both goals at once are judged: the highest rate whose median wait is within",
         f"{_ADMITTED_P50_US} µs counts, and the rate without that bound stands below it. Afterwards all invariants hold.",
+        "Leases are off: what a lease covers does not wait for the store.",
         "",
         f"Measured {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC at commit {machine.commit()} on {machine.describe()}.",
         "",

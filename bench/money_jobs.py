@@ -118,7 +118,8 @@ async def admit(seconds: float, tasks: int, callers: list[dict[str, int]]) -> di
     await connection.start()
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=2, open=False) as pool:
-            holds = Holds(connection, spool=Spool(Path(folder)), loader=ScopeLoader(pool, connection))
+            # Every admission asks the store here: what a lease covers begins before its hold is on disk.
+            holds = Holds(connection, spool=Spool(Path(folder)), loader=ScopeLoader(pool, connection), leases=False)
             await holds.start()
             known = [Caller(key_hash="0" * 64, **caller) for caller in callers]
             for caller in known:  # everybody's balance and key are loaded before the clock runs
