@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 Arg = str | bytes | int
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
+_CLOSE_LOOK_S = 0.005
 _GRACE_S = 0.01
 # A server that answers, but slowly, gets this many time-outs for a call: dropping it would only add the work of coming back.
 _SLOW_FACTOR = 4
@@ -158,7 +159,7 @@ class MoneyConnection:
         await self._first_try.wait()
 
     async def close(self) -> None:
-        """Send what is queued, answer what is pending with MoneyStoreDown, and disconnect."""
+        """Send what is queued, give the store a moment to answer it, answer what is pending with MoneyStoreDown, and disconnect."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -166,6 +167,10 @@ class MoneyConnection:
             self._task = None
         if self._link is not None:
             self._flush()
+            until_s = asyncio.get_running_loop().time() + self.timeout_s
+            while self._pending and self._link is not None and asyncio.get_running_loop().time() < until_s:
+                await asyncio.sleep(_CLOSE_LOOK_S)  # what is written leaves in a later turn of the loop
+        if self._link is not None:
             self._drop(self._link, "the money connection was closed")
 
     def new_future(self) -> "asyncio.Future[Any]":

@@ -44,7 +44,13 @@ def test_every_number_in_flight_is_listed_with_its_rate_and_waits():
         {"per_s": per_s, "p50_us": p50_us, "p99_us": 2 * p50_us} for per_s, p50_us in ((900.0, 700.0), (1_100.0, 500.0), (950.0, 600.0))
     ]
 
-    assert list_waits({Flight(2, 3): rounds}) == [("2", "6", "950", "600", "1,200")]
+    assert list_waits({Flight(2, 3): rounds}) == [("2", "6", "no", "950", "600", "1,200")]
+
+
+def test_what_leases_give_is_told_as_such():
+    rows = judge(_SETTLED, {Flight(2, 2): _rounds((1_000.0, 900.0)), Flight(2, 8, leases=True): _rounds((6_000.0, 90.0))})
+
+    assert rows[1][0] == "admissions/s, every write synced, 16 in flight, leases"
 
 
 def test_the_disks_own_part_is_measured_and_leaves_nothing_behind(tmp_path):

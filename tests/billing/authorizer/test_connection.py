@@ -167,7 +167,8 @@ def test_other_urls_are_refused(url: str) -> None:
 async def test_closing_answers_those_who_wait() -> None:
     connection = MoneyConnection(os.environ["REDIS_URL"])
     await connection.start()
-    pending = connection.execute("PING")
+    answered, pending = connection.execute("PING"), connection.execute("BLPOP", "nothing", "60")
     await connection.close()
+    assert await answered == b"PONG"
     with pytest.raises(MoneyStoreDown):
         await pending

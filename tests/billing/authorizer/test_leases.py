@@ -1,14 +1,18 @@
 """Busy keys draw on money that their gateway has set aside; the store's sums are right at every moment."""
 
 import asyncio
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import uvloop
 
 from billing import live
 from billing.authorizer import leases
 from billing.authorizer.connection import MoneyConnection
 from billing.authorizer.holds import AdmissionFrozen, Hold, Holds, InsufficientCredit
+from billing.authorizer.spool import Spool
 from tests.billing.authorizer.books import Books
 from tests.billing.authorizer.conftest import Server
 from tests.billing.authorizer.shard import CALLER, CONTEXT, KEY, ORG, SHARD, Shard, event_of, new_id, scope
@@ -366,6 +370,23 @@ async def test_a_lease_whose_answer_was_lost_is_not_kept(server: Server, make_ho
     assert live.read_balance(org_id=ORG, shard=SHARD)[1] == 0
     await holds.close()
     await connection.close()
+
+
+def test_a_gateway_that_stops_gives_its_leases_back_and_leaves_nothing_unsaid(shard: Shard, books: Books, tmp_path: Path) -> None:
+    shard.open(PLENTY)
+
+    async def serve_and_stop() -> None:
+        connection = MoneyConnection(os.environ["REDIS_URL"], timeout_s=2.0)
+        await connection.start()
+        holds = Holds(connection, spool=Spool(tmp_path / "spool"), loader=books.loader(connection))
+        await holds.start()
+        settle_all(holds, await make_busy(holds, connection))
+        settle_all(holds, [take_at_once(holds, 1_000) for _ in range(3)], 10)
+        await holds.close()
+        await connection.close()
+
+    uvloop.run(serve_and_stop())  # whose transports, unlike asyncio's, write in a later turn
+    assert shard.balance() == (PLENTY - 30, 0, 30)
 
 
 async def test_leases_can_be_switched_off(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
