@@ -149,10 +149,13 @@ class Leases:
 
     def give_back(self, caller: "Caller", *, key_only: bool = False) -> None:
         """Give back what the organization's keys, or this one, have here. ``given_back`` tells whether that was anything."""
-        for account in list(self._accounts.values()):
-            owner = account.caller
-            is_meant = owner.key_id == caller.key_id if key_only else owner.org_id == caller.org_id
-            if is_meant and (account.lease is not None or account.is_asking):
+        if key_only:
+            own = self._accounts.get(caller.key_id)
+            accounts = [] if own is None else [own]
+        else:
+            accounts = [one for one in self._accounts.values() if one.caller.org_id == caller.org_id]
+        for account in accounts:
+            if account.lease is not None or account.is_asking:
                 self._give_back(account)
                 self._rest(account)
 
@@ -184,7 +187,7 @@ class Leases:
     def _ask(self, account: _Account) -> None:
         caller = account.caller
         amount_nanos = _SWEEPS_AHEAD * max(account.before_nanos, account.asked_nanos)
-        if amount_nanos > _AMOUNT_MAX_NANOS:
+        if amount_nanos > _AMOUNT_MAX_NANOS or not self._connection.connected:
             return
         lease = Lease(account, shard=caller.shard, event=uuid_utils.uuid7().hex, amount_nanos=amount_nanos)
         account.is_asking = True
