@@ -52,6 +52,15 @@ async def make_busy(holds: Holds, connection: MoneyConnection, *, requests: int 
     return held
 
 
+async def with_lease(shard: Shard, connection: MoneyConnection, make_holds: Make) -> Holds:
+    """Return a gateway's side with a lease of 10,000 for the key, whose organization has PLENTY and has settled all else."""
+    shard.open(PLENTY)
+    holds = await make_holds(connection, leases=True)
+    settle_all(holds, await make_busy(holds, connection))
+    await connection.execute("PING")
+    return holds
+
+
 def settle_all(holds: Holds, held: list[Hold], amount: int = 0) -> None:
     for hold in held:
         holds.settle(hold, event_of(hold, amount))
@@ -60,10 +69,7 @@ def settle_all(holds: Holds, held: list[Hold], amount: int = 0) -> None:
 async def test_requests_of_a_busy_key_begin_without_waiting_and_are_held_in_the_same_turn(
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
-    await connection.execute("PING")
+    holds = await with_lease(shard, connection, make_holds)
     assert shard.balance() == (PLENTY - 10_000, 10_000, 0)  # twice what was asked for
 
     hold = take_at_once(holds, 1_000)
@@ -80,9 +86,7 @@ async def test_requests_of_a_busy_key_begin_without_waiting_and_are_held_in_the_
 async def test_a_request_that_ends_in_the_turn_in_which_it_began_is_held_before_it_is_settled(
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
+    holds = await with_lease(shard, connection, make_holds)
 
     hold = take_at_once(holds, 1_000)
     holds.settle(hold, event_of(hold, 1_000))
@@ -146,9 +150,7 @@ async def test_a_larger_request_waits_for_the_store_and_leaves_the_lease_to_the_
 
 
 async def test_a_key_that_falls_silent_gives_its_lease_back(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
+    holds = await with_lease(shard, connection, make_holds)
     holds._leases.sweep()
     await connection.execute("PING")
     assert (shard.balance(), shard.key().held_nanos) == ((PLENTY, 0, 0), 0)
@@ -158,10 +160,8 @@ async def test_a_key_that_falls_silent_gives_its_lease_back(shard: Shard, connec
 async def test_an_old_lease_is_followed_by_a_new_one(
     shard: Shard, connection: MoneyConnection, make_holds: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
-    first = holds._leases._accounts[KEY].lease
+    holds = await with_lease(shard, connection, make_holds)
+    before = holds._leases._accounts[KEY].lease
     monkeypatch.setattr(leases, "_AGE_MAX_S", 0.0)
     for _ in range(2):  # one asks for the next, one goes over to it
         take_at_once(holds, 1_000)
@@ -169,16 +169,14 @@ async def test_an_old_lease_is_followed_by_a_new_one(
         await connection.execute("PING")
     second = holds._leases._accounts[KEY].lease
     assert second is not None
-    assert second is not first
+    assert second is not before
     assert shard.balance()[1] == 2_000 + second.left_nanos
 
 
 async def test_a_key_that_is_switched_off_starts_nothing_after_the_store_has_said_so(
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
+    holds = await with_lease(shard, connection, make_holds)
     live.put_key_scope(shard=SHARD, scope=scope(version=2, disabled=True))
     hold = take_at_once(holds, 1_000)  # nobody has told us yet
     await connection.execute("PING")
@@ -193,9 +191,7 @@ async def test_a_key_that_is_switched_off_starts_nothing_after_the_store_has_sai
 async def test_an_organization_that_is_frozen_starts_nothing_after_the_store_has_said_so_and_can_move_away(
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
+    holds = await with_lease(shard, connection, make_holds)
     live.put_frozen(org_id=ORG, shard=SHARD, is_frozen=True)
     settle_all(holds, [take_at_once(holds, 1_000)])
     await connection.execute("PING")
@@ -207,9 +203,7 @@ async def test_an_organization_that_is_frozen_starts_nothing_after_the_store_has
 async def test_what_was_set_aside_is_there_for_a_request_that_would_be_refused_without(
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
+    holds = await with_lease(shard, connection, make_holds)
     hold = await take(holds, PLENTY)
     assert (hold.amount_nanos, shard.balance()) == (PLENTY, (0, PLENTY, 0))
     with pytest.raises(InsufficientCredit) as refused:
@@ -220,10 +214,7 @@ async def test_what_was_set_aside_is_there_for_a_request_that_would_be_refused_w
 async def test_every_one_of_several_refused_at_once_finds_what_was_set_aside(
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
-    await connection.execute("PING")
+    holds = await with_lease(shard, connection, make_holds)
     await take(holds, PLENTY - 10_000)  # all but the lease
     assert shard.balance()[0] == 0
 
@@ -236,10 +227,7 @@ async def test_every_one_of_several_refused_at_once_finds_what_was_set_aside(
 
 
 async def test_an_answer_that_grows_finds_what_was_set_aside(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
-    await connection.execute("PING")
+    holds = await with_lease(shard, connection, make_holds)
     hold = await take(holds, PLENTY - 10_000)
     assert await holds.extend(hold, by_nanos=10_000)
     assert not await holds.extend(hold, by_nanos=1)
@@ -267,9 +255,7 @@ async def test_what_is_lowered_below_what_is_held_stops_draws(
 async def test_a_refusal_that_is_not_for_want_of_money_gives_leases_back_too(
     shard: Shard, connection: MoneyConnection, make_holds: Make
 ) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
+    holds = await with_lease(shard, connection, make_holds)
     live.put_frozen(org_id=ORG, shard=SHARD, is_frozen=True)
     with pytest.raises(AdmissionFrozen):
         await take(holds, 10_001)  # more than the lease has, so that it does not draw
@@ -285,12 +271,11 @@ async def test_a_pause_that_has_run_out_hinders_no_lease(shard: Shard, connectio
     for _ in range(2):
         take_at_once(holds, 1_000)
         await connection.execute("PING")
+    assert shard.balance() == (PLENTY - 10_000, 10_000, 0)  # it was given, and drawn from, and kept
 
 
 async def test_a_process_that_stood_still_for_long_draws_no_more(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
+    holds = await with_lease(shard, connection, make_holds)
     lease = holds._leases._accounts[KEY].lease
     assert lease is not None
     lease.told_s -= 15.1  # half of a hold's time
@@ -300,9 +285,7 @@ async def test_a_process_that_stood_still_for_long_draws_no_more(shard: Shard, c
 async def test_a_key_that_has_just_been_refused_a_lease_is_not_asked_for_again_at_each_request(
     shard: Shard, connection: MoneyConnection, make_holds: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shard.open(PLENTY)
-    holds = await make_holds(connection, leases=True)
-    settle_all(holds, await make_busy(holds, connection))
+    holds = await with_lease(shard, connection, make_holds)
     monkeypatch.setattr(leases, "_MARGIN", 10**6)
     asked = 0
     ask = holds._leases._ask
