@@ -253,7 +253,7 @@ class Holds:
 
     def _is_freed(self, caller: Caller, status: bytes, *, since: int) -> bool:
         """Give back what lies here for requests to come, where a refusal is about it. Whether money was freed since the store was asked."""
-        self._leases.give_back(caller, key_only=status == b"SHORT_KEY")
+        self._leases.give_back(caller, key_only=b"KEY" in status)  # a refusal of one key says nothing of the organization's others
         return status in _SHORT and self._leases.given_back != since
 
     def _note_settled(self, record: SpoolRecord, reply: Any, error: Exception | None) -> None:

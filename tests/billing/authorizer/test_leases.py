@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from accounts.types import Caller, KeyDisabled, KeyExpired
 from billing import live
 from billing.authorizer import leases
 from billing.authorizer.connection import MoneyConnection
@@ -261,6 +262,19 @@ async def test_a_refusal_that_is_not_for_want_of_money_gives_leases_back_too(
         await take(holds, 10_001)  # more than the lease has, so that it does not draw
     await connection.execute("PING")
     assert shard.balance() == (PLENTY, 0, 0)
+
+
+@pytest.mark.parametrize("rules", [{"disabled": True}, {"limit": 0}, {"expires_at_s": 1}], ids=lambda rules: next(iter(rules)))
+async def test_a_key_that_is_refused_takes_no_lease_from_the_organizations_others(
+    shard: Shard, connection: MoneyConnection, make_holds: Make, rules: dict[str, int]
+) -> None:
+    holds = await with_lease(shard, connection, make_holds)
+    shard.store.copy(f"{shard.keys.scope}{KEY}", f"{shard.keys.scope}{KEY + 1}")
+    assert live.put_key_scope(shard=SHARD, scope=scope(KEY + 1, version=2, **rules))
+    other = Caller(key_hash="1" * 64, key_id=KEY + 1, org_id=ORG, shard=SHARD)
+    with pytest.raises((KeyDisabled, KeyExpired, InsufficientCredit)):
+        await take(holds, 1, caller=other)
+    take_at_once(holds, 1_000)
 
 
 async def test_a_pause_that_has_run_out_hinders_no_lease(shard: Shard, connection: MoneyConnection, make_holds: Make) -> None:
