@@ -17,6 +17,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from gateway.relay.outbox import Outbox, outbox_of
+
 _EXTENSION = "tollway.direct"
 _CHUNKED = (b"transfer-encoding", b"chunked")
 _CLOSE = (b"connection", b"close")
@@ -55,6 +57,8 @@ class Arrival:
 class DirectCycle(RequestResponseCycle):
     """One request and its answer. Each short cut says whether it could be taken; where not, the ASGI message does the same."""
 
+    outbox: Outbox  # set by the protocol
+
     def take_body(self) -> bytes | None:
         """Return the whole body when it has arrived, else None."""
         if self.more_body or self.disconnected or self.waiting_for_100_continue:
@@ -68,7 +72,10 @@ class DirectCycle(RequestResponseCycle):
         """Send a whole answer, whose headers name its length."""
         if not self._may_begin():
             return False
-        self.transport.write(self._head(status, headers) + body)
+        data = self._head(status, headers) + body
+        self.outbox.write(self.transport, data)
+        if not self.keep_alive:
+            self.outbox.flush()  # the connection is closed next
         self._complete()
         return True
 
@@ -119,6 +126,7 @@ class DirectProtocol(HttpToolsProtocol):
     ) -> None:  # the names are uvicorn's, which calls by them
         super().__init__(config, server_state, app_state, _loop)
         self.access_log = self.access_log and self.access_logger.isEnabledFor(logging.INFO)
+        self._outbox = outbox_of(self.loop)
         self._idle_since_s: float | None = None
         self._idle_timer: TimerHandle | None = None
 
@@ -130,6 +138,7 @@ class DirectProtocol(HttpToolsProtocol):
         """Begin a request as uvicorn does, in a ``DirectCycle``."""
         self.expect_100_continue = dict(self.headers).get(b"expect", b"").lower() == b"100-continue"
         if self.parser.should_upgrade() or self.limit_concurrency is not None:
+            self._outbox.flush()  # another protocol may take the transport over
             super().on_headers_complete()
             return
         version = self.parser.get_http_version()
@@ -153,6 +162,7 @@ class DirectProtocol(HttpToolsProtocol):
                 on_response=self.on_response_complete,
             ),
         )
+        self.cycle.outbox = self._outbox
         scope["extensions"] = {_EXTENSION: self.cycle}
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
@@ -198,6 +208,21 @@ class DirectProtocol(HttpToolsProtocol):
             self._idle_timer = self.loop.call_later(left_s, self._close_if_idle)
         else:
             self.transport.close()
+
+    def eof_received(self) -> None:
+        """Answer a client that has said its last word, before its connection is closed for that."""
+        self._outbox.flush()
+        super().eof_received()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, behind the answers to those before it."""
+        self._outbox.flush()
+        super().send_400_response(msg)
+
+    def shutdown(self) -> None:
+        """Take no further request."""
+        self._outbox.flush()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""

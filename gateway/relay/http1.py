@@ -11,6 +11,8 @@ from typing import Any, cast
 
 import httptools
 
+from gateway.relay.outbox import outbox_of
+
 HEAD_MAX_BYTES = 64 * 1024
 # A stream whose client reads slowly is not read further from the provider above this.
 _HIGH_WATER_BYTES = 256 * 1024
@@ -33,13 +35,14 @@ class Http1Connection(asyncio.Protocol):
     """A connection, used for one request at a time. Bytes of the answer wait in ``pieces`` until they are taken."""
 
     __slots__ = (
-        "_complete", "_error", "_expected", "_head_bytes", "_idle_s", "_inflate", "_is_spoiled", "_keep", "_loop", "_parser", "_paused",
-        "_rings_s", "_sent_s", "_size", "_timer", "_transport", "_until_s", "_used", "_waiter", "_waits_for",
+        "_complete", "_error", "_expected", "_head_bytes", "_idle_s", "_inflate", "_is_spoiled", "_keep", "_loop", "_outbox", "_parser",
+        "_paused", "_rings_s", "_sent_s", "_size", "_timer", "_transport", "_until_s", "_used", "_waiter", "_waits_for",
         "headers", "heard_s", "idle_since_s", "is_closed", "pieces", "status",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._outbox = outbox_of(loop)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # until connection_made
         self._parser: Any = httptools.HttpResponseParser(self)
         self._timer: asyncio.TimerHandle | None = None
@@ -71,10 +74,14 @@ class Http1Connection(asyncio.Protocol):
         self._waits_for = _END if whole else _HEAD
         self._sent_s = now_s = self._loop.time()
         self._give_until(now_s + timeout_s, now_s)
-        self._transport.write(request)
+        self._outbox.write(self._transport, request)
         if rest:
-            self._transport.write(rest)
-        await self._wait()
+            self._outbox.write(self._transport, rest)
+        self._outbox.asked += 1
+        try:
+            await self._wait()
+        finally:
+            self._outbox.asked -= 1
         self._until_s = math.inf
         if self._error is not None:
             raise self._error

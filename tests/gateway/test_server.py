@@ -4,12 +4,14 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
+from gateway.relay.outbox import outbox_of
 from gateway.server import DirectProtocol
 
 _JSON = (b"content-type", b"application/json")
@@ -206,3 +208,54 @@ def test_a_client_that_leaves_a_stream_breaks_nothing(served: _Served) -> None:
     connection.recv(100)
     connection.close()
     assert served.ask(_post(b"/a", b"still here")).endswith(b"still here!")
+
+
+class _Transport:
+    """Notes what is written and that it was closed."""
+
+    def __init__(self) -> None:
+        self.record: list[bytes] = []
+
+    def get_extra_info(self, _name: str, default: Any = None) -> Any:
+        return default
+
+    def write(self, data: bytes) -> None:
+        assert b"closed" not in self.record
+        self.record.append(data)
+
+    def close(self) -> None:
+        self.record.append(b"closed")
+
+    def is_closing(self) -> bool:
+        return b"closed" in self.record
+
+    def resume_reading(self) -> None:
+        """Nothing was held back."""
+
+
+@pytest.mark.parametrize(
+    "close",
+    [
+        lambda protocol: protocol.shutdown(),
+        lambda protocol: protocol.data_received(b"no request\r\n\r\n"),
+        lambda protocol: (protocol.eof_received(), protocol.transport.close()),
+        lambda protocol: protocol.data_received(_post(b"/a", b"x", b"connection: close")),
+    ],
+    ids=["the server stops", "the client sends what is no request", "the client ends its side", "the next request is the last"],
+)
+async def test_an_answer_that_waits_for_the_end_of_the_turn_leaves_before_its_connection_closes(close: Callable[[Any], None]) -> None:
+    loop = asyncio.get_running_loop()
+    config = uvicorn.Config(_Application(), log_config=None, lifespan="off", interface="asgi3", access_log=False)
+    config.load()
+    transport = _Transport()
+    protocol = DirectProtocol(config, ServerState(), {}, loop)
+    protocol.connection_made(cast("asyncio.Transport", transport))
+    outbox_of(loop).asked = 100
+    protocol.data_received(_post(b"/a", b"first"))
+    await asyncio.sleep(0)
+    assert transport.record == []  # answered, and kept
+    close(protocol)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert transport.record[0].endswith(b"first!")
+    assert transport.record[-1] == b"closed"
