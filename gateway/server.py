@@ -165,6 +165,7 @@ class DirectProtocol(HttpToolsProtocol):
         self.cycle.outbox = self._outbox
         scope["extensions"] = {_EXTENSION: self.cycle}
         if before is None or before.response_complete:
+            self._outbox.expect()
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()

@@ -77,11 +77,7 @@ class Http1Connection(asyncio.Protocol):
         self._outbox.write(self._transport, request)
         if rest:
             self._outbox.write(self._transport, rest)
-        self._outbox.asked += 1
-        try:
-            await self._wait()
-        finally:
-            self._outbox.asked -= 1
+        await self._wait()
         self._until_s = math.inf
         if self._error is not None:
             raise self._error
@@ -263,4 +259,5 @@ class Http1Connection(asyncio.Protocol):
     def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
+            self._outbox.expect()
             waiter.set_result(None)

@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 
 logger = logging.getLogger(__name__)
 
-# With no more providers asked than this nothing is kept: little would come together, and what is done after a write would delay it.
-_FEW_ASKED = 4
+# In a turn with fewer that go on nothing is kept: little would come together, and what is done after a write would delay it.
+_BUSY = 4
 # Nothing waits for more than so many others: what a wake costs is shared by enough of them then.
 _TOGETHER_MAX = 64
 
@@ -19,23 +19,27 @@ _TOGETHER_MAX = 64
 class Outbox:
     """The writes of one event loop. They leave in the order they came in, and before anything that is called in a later turn."""
 
-    __slots__ = ("_is_due", "_waiting", "asked")
+    __slots__ = ("_expected", "_going", "_waiting")
 
     def __init__(self) -> None:
-        self.asked = 0  # how many providers have been sent a request that they have not begun to answer
+        self._expected = 0  # what goes on in this turn or the next
+        self._going = 0  # in this one
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
-        self._is_due = False
+
+    def expect(self) -> None:
+        """Note that something has arrived, with which a task goes on in the next turn: it will probably write."""
+        self._expected += 1
+        if self._expected == 1:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Write in this turn of the loop, or at once where little goes on. Who closes a transport calls ``flush`` before."""
-        if self.asked <= _FEW_ASKED and not self._waiting:
+        """Write at the end of this turn, or at once where little goes on in it. Who closes a transport calls ``flush`` before."""
+        waiting = self._waiting
+        if self._going < _BUSY and not waiting:
             transport.write(data)
             return
-        self._waiting.append((transport, data))
-        if not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_soon(self._flush_in_turn)
-        elif len(self._waiting) >= _TOGETHER_MAX:
+        waiting.append((transport, data))
+        if len(waiting) >= _TOGETHER_MAX:
             self.flush()
 
     def flush(self) -> None:
@@ -49,9 +53,19 @@ class Outbox:
                     logger.exception("write_failed")
                     transport.abort()
 
-    def _flush_in_turn(self) -> None:
-        self._is_due = False
-        self.flush()
+    def _begin_turn(self) -> None:
+        """Called before the tasks that go on, since it was scheduled before them or among the first."""
+        self._going = self._expected
+        asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        """Called behind them."""
+        if self._waiting:
+            self.flush()
+        self._expected -= self._going
+        self._going = 0
+        if self._expected:
+            self._begin_turn()
 
 
 _outboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Outbox] = WeakKeyDictionary()

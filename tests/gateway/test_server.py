@@ -250,7 +250,8 @@ async def test_an_answer_that_waits_for_the_end_of_the_turn_leaves_before_its_co
     transport = _Transport()
     protocol = DirectProtocol(config, ServerState(), {}, loop)
     protocol.connection_made(cast("asyncio.Transport", transport))
-    outbox_of(loop).asked = 100
+    for _ in range(10):
+        outbox_of(loop).expect()
     protocol.data_received(_post(b"/a", b"first"))
     await asyncio.sleep(0)
     assert transport.record == []  # answered, and kept

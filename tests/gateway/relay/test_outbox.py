@@ -8,7 +8,7 @@ import pytest
 
 from gateway.relay.outbox import Outbox, outbox_of
 
-_BUSY = 5  # providers asked
+_BUSY = 4  # tasks that go on in a turn
 _TOGETHER_MAX = 64
 
 
@@ -37,10 +37,17 @@ def _transport(name: str, record: list[tuple[str, bytes]], **options: bool) -> A
     return cast("asyncio.Transport", _Transport(name, record, **options))
 
 
+async def _begin_turn(outbox: Outbox, goes_on: int) -> None:
+    """Return in a turn of the loop in which so much goes on."""
+    for _ in range(goes_on):
+        outbox.expect()
+    await asyncio.sleep(0)
+
+
 async def test_where_little_goes_on_a_write_leaves_at_once() -> None:
     record: list[tuple[str, bytes]] = []
     outbox = Outbox()
-    outbox.asked = _BUSY - 1
+    await _begin_turn(outbox, _BUSY - 1)
     outbox.write(_transport("a", record), b"1")
     assert record == [("a", b"1")]
 
@@ -49,9 +56,8 @@ async def test_what_comes_together_in_a_busy_turn_leaves_at_its_end_in_its_order
     record: list[tuple[str, bytes]] = []
     outbox = Outbox()
     a, b = _transport("a", record), _transport("b", record)
-    outbox.asked = _BUSY
+    await _begin_turn(outbox, _BUSY)
     outbox.write(a, b"1")
-    outbox.asked = 0  # what has been kept comes first, whatever goes on now
     outbox.write(b, b"2")
     outbox.write(a, b"3")
     assert record == []
@@ -59,11 +65,38 @@ async def test_what_comes_together_in_a_busy_turn_leaves_at_its_end_in_its_order
     assert record == [("a", b"1"), ("b", b"2"), ("a", b"3")]
 
 
+async def test_a_turn_with_little_after_a_busy_one_keeps_nothing() -> None:
+    record: list[tuple[str, bytes]] = []
+    outbox = Outbox()
+    a = _transport("a", record)
+    await _begin_turn(outbox, _BUSY)
+    await asyncio.sleep(0)
+    await _begin_turn(outbox, 1)
+    outbox.write(a, b"1")
+    assert record == [("a", b"1")]
+
+
+async def test_what_arrives_during_a_busy_turn_counts_for_the_next() -> None:
+    record: list[tuple[str, bytes]] = []
+    outbox = Outbox()
+    a = _transport("a", record)
+    await _begin_turn(outbox, 1)
+    for _ in range(_BUSY):
+        outbox.expect()
+    outbox.write(a, b"1")
+    assert record == [("a", b"1")]
+    await asyncio.sleep(0)
+    outbox.write(a, b"2")
+    assert record == [("a", b"1")]
+    await asyncio.sleep(0)
+    assert record == [("a", b"1"), ("a", b"2")]
+
+
 async def test_a_call_made_behind_a_write_finds_it_written() -> None:
     record: list[tuple[str, bytes]] = []
     seen: list[int] = []
     outbox = Outbox()
-    outbox.asked = _BUSY
+    await _begin_turn(outbox, _BUSY)
     outbox.write(_transport("a", record), b"1")
     asyncio.get_running_loop().call_soon(lambda: seen.append(len(record)))
     await asyncio.sleep(0)
@@ -75,7 +108,7 @@ async def test_enough_of_it_leaves_before_the_end_of_the_turn() -> None:
     record: list[tuple[str, bytes]] = []
     outbox = Outbox()
     a = _transport("a", record)
-    outbox.asked = _BUSY
+    await _begin_turn(outbox, _BUSY)
     for number in range(_TOGETHER_MAX + 1):
         outbox.write(a, b"%d" % number)
     assert record == [("a", b"%d" % number) for number in range(_TOGETHER_MAX)]
@@ -87,7 +120,7 @@ async def test_one_that_cannot_be_written_keeps_no_other_back(caplog: pytest.Log
     record: list[tuple[str, bytes]] = []
     outbox = Outbox()
     broken, closed = _transport("broken", record, is_broken=True), _transport("closed", record)
-    outbox.asked = _BUSY
+    await _begin_turn(outbox, _BUSY)
     with caplog.at_level(logging.ERROR):
         for transport in (broken, closed, _transport("whole", record)):
             outbox.write(transport, b"x")
