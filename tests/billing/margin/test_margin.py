@@ -23,7 +23,7 @@ from tests.billing import plane
 from tests.billing.conftest import USD
 
 CENT = 10_000_000
-NOW = dt.datetime.now(dt.UTC)
+NOW = dt.datetime.now(dt.UTC)  # of every event: the hour may end while the tests run
 TODAY, YESTERDAY = NOW.date(), NOW.date() - dt.timedelta(days=1)
 
 
@@ -40,7 +40,8 @@ def earned(make_organization):
     ):
         event = plane.make_event(organization, amount, cost_nanos=cost, model=model, provider=provider, event_id=plane.id_at(at))
         plane.settle(event, late=True)
-    free = plane.make_event(second, 9, cost_nanos=5, simulated=True, model="acme/small", provider="bolt")
+    fields = {"cost_nanos": 5, "simulated": True, "model": "acme/small", "provider": "bolt", "event_id": plane.id_at(today)}
+    free = plane.make_event(second, 9, **fields)
     plane.settle(free, late=True)
     settlement.settle_shard(shard=7)
     clearing, fee = AccountKey(AccountCode.STRIPE_CLEARING), AccountKey(AccountCode.REVENUE_PURCHASE_FEE)
@@ -103,8 +104,9 @@ def raced(earned):
     lost = AttemptRecord(endpoint_id="acme/large@acme", provider="acme", status=200, latency_ms=9, reason="hedged", cost_nanos=300)
     won = AttemptRecord(endpoint_id="acme/large@bolt", provider="bolt", status=200, latency_ms=5)
     race = {"cost_nanos": 1_000, "model": "acme/large", "provider": "bolt", "attempts": (lost, won)}
-    plane.settle(plane.make_event(first, 2_000, **race), late=True)
-    expired = plane.make_event(first, 50, status="expired", cost_nanos=0, model="acme/large", provider="bolt", meters={})
+    plane.settle(plane.make_event(first, 2_000, event_id=plane.id_at(NOW), **race), late=True)
+    fields = {"status": "expired", "cost_nanos": 0, "model": "acme/large", "provider": "bolt", "meters": {}, "event_id": plane.id_at(NOW)}
+    expired = plane.make_event(first, 50, **fields)
     for event in (expired, plane.make_event(first, 2_000, event_id=expired.event_id, **race)):
         plane.settle(event, late=True)
         settlement.settle_shard(shard=7)
