@@ -122,8 +122,9 @@ def test_a_rate_limited_key_is_replaced_by_the_providers_other_one_and_rests(sta
 
 def test_the_operators_limit_of_a_key_sends_what_is_above_it_elsewhere(customer):
     providers = [customer.post(model="test/modest", provider={"sort": "price"}).json()["provider"] for _ in range(4)]
-    # At most two in a minute of the clock; one may have begun in between.
-    assert 2 <= providers.count("Modest") <= 4
+    # At most two in a minute of the clock; one may have begun in between. One, where another test's gateway was here seconds ago:
+    # the limit is shared with it.
+    assert 1 <= providers.count("Modest") <= 4
     assert "Beta" in providers or time.time() % 60 < 10
 
 
