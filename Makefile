@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ANY    := SECRET_KEY=only-for-linting-reads-nothing-and-signs-nothing DATABASE_URL=postgresql://lint@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0 LOG_LEVEL=ERROR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench simulate lock clean books
+.PHONY: help run test check fmt bench simulate lock clean books compiled
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,11 @@ fmt: $(STAMP) ## Format code and templates
 	$(BIN)/ruff check --fix .
 	$(BIN)/djlint --reformat --quiet templates
 
-bench: $(STAMP) ## Measure; writes docs/benchmarks.md
+compiled: $(STAMP) ## Compile the hot path (needs a C compiler); gateways that start from then on use it
+	@exec $(BIN)/python -m gateway.compiled
+
+bench: $(STAMP) ## Measure, compiled where there is a C compiler; writes docs/benchmarks.md
+	@$(BIN)/python -m gateway.compiled --if-possible
 	@exec $(BIN)/python -m bench
 
 .PHONY: bench-money
@@ -70,12 +74,13 @@ simulate: $(STAMP) ## Replay a day of traffic through the router; writes docs/ro
 books: $(STAMP) ## Verify the ledger of the running copy
 	@$(BIN)/python manage.py verify_ledger
 
-lock: $(STAMP) ## Resolve the dependencies anew into both locks
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --extra local --extra dev -o requirements-dev.lock pyproject.toml
+lock: $(STAMP) ## Resolve the dependencies anew into the three locks
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --extra local --extra compile --extra dev -o requirements-dev.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock -o requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock --extra compile -o requirements-compile.lock pyproject.toml
 
-clean: ## Remove the environment and caches; data in .tollway stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove the environment, what was compiled and caches; data in .tollway stays
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): $(LOCK)

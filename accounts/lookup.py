@@ -37,7 +37,7 @@ _CONNECT_TIMEOUT_S: Final = 1.0
 _DATABASE_TIMEOUT_S: Final = 2.0
 _PING_EVERY_S: Final = 1.0
 _SILENCE_MAX_S: Final = 3.0
-_BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+_BACKOFF_S: Final[tuple[float, ...]] = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 _SELECT: Final = """
 SELECT key.id, key.organization_id, organization.shard, key.is_management, extract(epoch FROM key.expires_at)::bigint

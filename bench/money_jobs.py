@@ -14,9 +14,10 @@ import django
 import msgspec
 import uuid_utils
 
-from billing.authorizer.holds import HoldContext, Holds
+from billing.authorizer.holds import Holds
 from billing.authorizer.keys import close_keys
 from billing.authorizer.scripts import SETTLE
+from billing.authorizer.types import HoldContext
 from billing.types import AttemptRecord, UsageEvent
 
 if TYPE_CHECKING:

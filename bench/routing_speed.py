@@ -16,7 +16,8 @@ from gateway.relay.config import RelayConfig
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import read_preferences
 from gateway.relay.routing import find_route
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.samples import Sample
+from gateway.relay.statistics import Statistics
 
 GOALS_US: Final = {5: 30, 20: 50}
 _ROUNDS, _CALLS = 200, 50

@@ -37,15 +37,15 @@ def nanos_from_usd(usd: str | float | Decimal) -> Nanos:
         raise NotAnAmount(msg)
     try:
         value = Decimal(repr(usd) if isinstance(usd, float) else usd)
-    except (InvalidOperation, ValueError, TypeError) as error:
+    except (InvalidOperation, ValueError, TypeError) as no_number:
         msg = f"{usd!r} is not an amount of dollars"
-        raise NotAnAmount(msg) from error
+        raise NotAnAmount(msg) from no_number
     try:
         # Traps instead of rounding: a 40th digit must be refused, not lost, and 1e999999 must never become an integer.
         whole = int(value.scaleb(9, _EXACT).quantize(Decimal(1), context=_EXACT))
-    except (ArithmeticError, ValueError) as error:
+    except (ArithmeticError, ValueError) as too_exact:
         msg = f"{usd!r} has more than nine decimals or is too large"
-        raise NotAnAmount(msg) from error
+        raise NotAnAmount(msg) from too_exact
     if abs(whole) > NANOS_MAX:
         msg = f"{usd!r} is too large"
         raise NotAnAmount(msg)

@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 from django.utils import timezone
 
-from catalog.pricing import Cost, CostLine, UnpricedMeter, cost
+from catalog.pricing import UnpricedMeter, cost
 from catalog.showcase import METER_WORDS
-from catalog.types import EndpointSpec, ModelSpec, ProviderSpec, Snapshot, Usage
+from catalog.types import Cost, CostLine, EndpointSpec, ModelSpec, ProviderSpec, Snapshot, Usage
 
 _COUNT_MAX: Final = 1_000_000_000
 _EXAMPLE: Final = "anthropic/claude-sonnet-5"

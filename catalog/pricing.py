@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from catalog.types import RateCard, Usage, meters_of
+from catalog.types import Cost, CostLine, RateCard, Usage, meters_of
 
 PICOS_PER_NANO: Final = 1_000
 PICOS_PER_USD: Final = 1_000_000_000_000
@@ -60,23 +60,6 @@ _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "transcription": (("seconds",), ("audio_input_tokens",)),
     "moderation": (("input_tokens",),),
 }
-
-
-class CostLine(msgspec.Struct, frozen=True, array_like=True):
-    """One meter of a receipt: ``count`` units at ``rate_picos`` each."""
-
-    meter: str
-    count: int
-    rate_picos: int
-    picos: int
-
-
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request comes to. ``picos`` is exact and the sum of its lines; ``nanos`` is that, rounded half up, once."""
-
-    picos: int
-    nanos: int
-    lines: tuple[CostLine, ...] = ()
 
 
 class UnpricedMeter(Exception):

@@ -215,3 +215,20 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, str]
     price_books: dict[str, msgspec.Raw] = {}
     book_of: tuple[tuple[int, str], ...] = ()
+
+
+class CostLine(msgspec.Struct, frozen=True, array_like=True):
+    """One meter of a receipt: ``count`` units at ``rate_picos`` each."""
+
+    meter: str
+    count: int
+    rate_picos: int
+    picos: int
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request comes to. ``picos`` is exact and the sum of its lines; ``nanos`` is that, rounded half up, once."""
+
+    picos: int
+    nanos: int
+    lines: tuple[CostLine, ...] = ()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import httptools
+from mypy_extensions import mypyc_attr
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -54,6 +55,7 @@ class Arrival:
         return True
 
 
+@mypyc_attr(native_class=False)
 class DirectCycle(RequestResponseCycle):
     """One request and its answer. Each short cut says whether it could be taken; where not, the ASGI message does the same."""
 
@@ -118,6 +120,7 @@ class DirectCycle(RequestResponseCycle):
         self.on_response()
 
 
+@mypyc_attr(native_class=False)
 class DirectProtocol(HttpToolsProtocol):
     """A client's connection."""
 

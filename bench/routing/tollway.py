@@ -14,7 +14,8 @@ from gateway.relay.health import EndpointHealth
 from gateway.relay.hedging import hedge_after_s, second_of
 from gateway.relay.preferences import read_preferences
 from gateway.relay.routing import find_route
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.samples import Sample
+from gateway.relay.statistics import Statistics
 from gateway.relay.tries import lost_sample
 
 _AT: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

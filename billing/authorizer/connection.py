@@ -6,6 +6,7 @@ caller told.
 """
 
 import asyncio
+import asyncio.protocols
 import contextlib
 import logging
 import random
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import hiredis
+from mypy_extensions import mypyc_attr
 
 from billing.authorizer.address import StoreAddress
 from billing.authorizer.scripts import DATA_PLANE, Script
@@ -35,6 +37,7 @@ _FEW_CALLS = 2
 _UNAVAILABLE = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "TRYAGAIN", "UNKILLABLE")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MoneyStoreDown(Exception):
     """The money store cannot be asked now; nothing is known about the call's effect. ``retry_after_s`` is for the client."""
 
@@ -94,7 +97,8 @@ class _Call:
         self.requests = requests
 
 
-class _Link(asyncio.Protocol):
+@mypyc_attr(native_class=False)
+class _Link(asyncio.protocols.Protocol):
     """The socket's side: hands bytes up, and tells when it is gone."""
 
     def __init__(self, owner: "MoneyConnection") -> None:

@@ -11,7 +11,7 @@ from accounts.types import Caller
 from billing.authorizer.connection import Arg, MoneyConnection, MoneyStoreError
 from billing.authorizer.keys import close_keys, hold_keys
 from billing.authorizer.scripts import RESERVE, RESERVE_MANY, SETTLE, SETTLE_MANY
-from billing.authorizer.spool import SpoolRecord
+from billing.authorizer.types import SpoolRecord
 
 if TYPE_CHECKING:
     import asyncio

@@ -17,8 +17,9 @@ from billing.authorizer.keys import hold_keys, shard_keys
 from billing.authorizer.leases import Leases
 from billing.authorizer.loader import ScopeLoader
 from billing.authorizer.scripts import EXTEND, HEARTBEAT, RELEASE, RESERVE
-from billing.authorizer.spool import Spool, SpoolRecord
+from billing.authorizer.spool import Spool
 from billing.authorizer.standing import Standing, read_standing
+from billing.authorizer.types import Hold, HoldContext, SpoolRecord
 from billing.types import UsageEvent
 
 logger = logging.getLogger(__name__)
@@ -46,42 +47,6 @@ class AdmissionFrozen(Exception):
 
 class AmountOutOfRange(ValueError):
     """A hold must be between 0 and 2**62 nanos."""
-
-
-class HoldContext(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """What the reaper needs to write the usage event of a request whose gateway died. Kept inside the hold, as JSON."""
-
-    model: str
-    requested_model: str
-    provider: str
-    provider_name: str
-    endpoint_id: str
-    price_version_id: int
-    api_type: str
-    started_at_ms: int  # Unix milliseconds
-    streamed: bool = False
-    simulated: bool = False
-    service_tier: str = ""
-    external_user: str = ""
-    session_id: str = ""
-    app_referer: str = ""
-    app_title: str = ""
-    user_agent: str = ""
-
-
-class Hold(msgspec.Struct, eq=False, kw_only=True):
-    """One running request's money. The relay sets ``spent_nanos`` as tokens flow; the heartbeat tells the store, for the reaper.
-
-    ``event`` is the request's id as the store writes it: 32 hex digits.
-    """
-
-    event_id: uuid.UUID
-    event: str
-    caller: Caller
-    amount_nanos: int
-    context: HoldContext
-    spent_nanos: int = 0
-    is_settled: bool = False
 
 
 class Holds:

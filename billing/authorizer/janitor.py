@@ -15,7 +15,8 @@ from typing import Protocol
 from accounts.types import InvalidKey
 from billing.authorizer.connection import MoneyStoreDown, MoneyStoreError
 from billing.authorizer.loader import Batch, Compared, MovedAway, ScopeLoader
-from billing.authorizer.spool import Segment, Spool, SpoolRecord
+from billing.authorizer.spool import Spool
+from billing.authorizer.types import Segment, SpoolRecord
 
 logger = logging.getLogger(__name__)
 

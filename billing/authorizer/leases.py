@@ -23,7 +23,7 @@ from billing.authorizer.scripts import DRAW, LEASE, RELEASE
 
 if TYPE_CHECKING:
     from accounts.types import Caller
-    from billing.authorizer.holds import Hold
+    from billing.authorizer.types import Hold
 
 logger = logging.getLogger(__name__)
 

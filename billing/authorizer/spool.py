@@ -14,17 +14,15 @@ import mmap
 import os
 import shutil
 import time
-import uuid
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from billing.authorizer.connection import MoneyStoreDown
-from billing.authorizer.loader import Batch
+from billing.authorizer.types import EventHead, Segment, SpoolRecord
 from billing.types import UsageEvent
 
 logger = logging.getLogger(__name__)
@@ -40,54 +38,7 @@ class SpoolFull(MoneyStoreDown):
     """The spool cannot take more events: disk full, its bound reached, or writes fail. No new paid request may begin."""
 
 
-class _Head(msgspec.Struct):
-    """The part of a UsageEvent that settling it again needs."""
-
-    event_id: uuid.UUID
-    org_id: int
-    shard: int
-    key_id: int
-    amount_nanos: int
-    hold_nanos: int
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
-
-
-@dataclass(slots=True, eq=False)
-class Segment:
-    """One file of spooled events. ``epochs`` has the oldest epoch in which the store took events of a shard from here, ``witness`` the
-    latest batches that booked them, which the books must still have; None until all are booked.
-    """
-
-    path: Path
-    capacity: int
-    fd: int = -1
-    view: mmap.mmap | None = None
-    used: int = 0
-    is_closed: bool = False
-    is_adopted: bool = False
-    is_booked: bool = False
-    opened_s: float = field(default_factory=time.monotonic)
-    reviewed_s: float = 0.0
-    epochs: dict[int, int] = field(default_factory=dict)
-    witness: tuple[Batch, ...] | None = None
-
-
-class SpoolRecord(msgspec.Struct, eq=False):
-    """An event that the store has not yet confirmed. ``json`` is the UsageEvent as it goes into the stream."""
-
-    event: str  # 32 hex digits
-    org_id: int
-    shard: int
-    key_id: int
-    amount_nanos: int
-    hold_nanos: int
-    json: bytes
-    segment: Segment | None
-    sent_s: float = msgspec.field(default_factory=time.monotonic)
-    gone_s: float | None = None  # since when the store says that it has no such hold
-    refused: bytes = b""  # the store's last answer, if it was not a confirmation
+_decode_head = msgspec.json.Decoder(EventHead).decode
 
 
 class Spool:

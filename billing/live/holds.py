@@ -7,10 +7,10 @@ from typing import NamedTuple
 import msgspec
 from django.conf import settings
 
-from billing.authorizer.holds import HoldContext
 from billing.authorizer.keys import close_keys, shard_keys
 from billing.authorizer.leases import LEASE_MARK
 from billing.authorizer.scripts import FILLED, REAP
+from billing.authorizer.types import HoldContext
 from billing.live.set_aside import NO_SCOPE, release_aside
 from billing.live.store import EpochClosed, asks_store, run, store
 from billing.types import UsageEvent

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from gateway.dialects.base import Answer, BadAnswer, Json, StreamDecoder
 from gateway.dialects.faults import make_fault, malformed
@@ -225,6 +226,7 @@ def _plain_words(choices: list[Any]) -> str:
     return words if words.__class__ is str else ""
 
 
+@mypyc_attr(native_class=False)
 class ChatStreamDecoder(StreamDecoder):
     """Streams of OpenAI and its many imitators."""
 

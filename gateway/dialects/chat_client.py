@@ -1,6 +1,7 @@
 """Chat Completions as clients speak it: the canonical form, with id, model, provider and usage put in. Pure."""
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from gateway.dialects.base import ChatRequest, Json, chat_usage
 from gateway.dialects.chat_completions import decode_request
@@ -23,6 +24,7 @@ def failed_choice() -> list[Json]:
     return [{"index": 0, "delta": {"content": ""}, "finish_reason": "error", "native_finish_reason": "error"}]
 
 
+@mypyc_attr(native_class=False)
 class ChatStreamEncoder(StreamEncoder):
     """Chunks as they are, each with the answer's name on it; then one of usage, then ``[DONE]``."""
 
@@ -55,6 +57,7 @@ class ChatStreamEncoder(StreamEncoder):
         return b"data: %b\n\n%b" % (chunk, DONE if closing is None else self.finish(closing))
 
 
+@mypyc_attr(native_class=False)
 class PromptStreamEncoder(ChatStreamEncoder):
     """For a request with ``prompt``: each choice has its words as ``text`` too."""
 

@@ -8,6 +8,7 @@ import hashlib
 from typing import Any
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from catalog.types import EndpointSpec, ProviderSpec
 from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequest, Json, StreamDecoder, UpstreamCall, UpstreamFault
@@ -115,12 +116,12 @@ def parse_json(data: bytes) -> Any:
         raise InvalidRequest("The body is empty; send a JSON object.")
     try:
         return _decode_json(data.removeprefix(_BOM)) if len(data) < _HEAVY_BYTES else _parse_heavy(data.removeprefix(_BOM))
-    except RecursionError as error:
-        raise InvalidRequest("The body is nested too deeply.") from error
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("The body is not valid UTF-8.") from error
-    except msgspec.MsgspecError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {str(error).removeprefix('JSON is malformed: ')}.") from error
+    except RecursionError as too_deep:
+        raise InvalidRequest("The body is nested too deeply.") from too_deep
+    except UnicodeDecodeError as no_text:
+        raise InvalidRequest("The body is not valid UTF-8.") from no_text
+    except msgspec.MsgspecError as no_json:
+        raise InvalidRequest(f"The body is not valid JSON: {str(no_json).removeprefix('JSON is malformed: ')}.") from no_json
 
 
 def _parse_heavy(data: bytes) -> Any:
@@ -159,6 +160,7 @@ def hashed_user(user: str) -> str:
     return hashlib.sha256(user.encode()).hexdigest()[:32]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ChatCompletionsDialect:
     """OpenAI's Chat Completions and every host compatible with it; differences are rows of ``gateway.providers.table``."""
 

@@ -16,8 +16,9 @@ from billing.money import PICOS_PER_NANO
 from billing.queries import ReceiptArchived
 from billing.types import UsageEvent, generation_id
 from catalog import showcase
-from catalog.pricing import COMPLETION_METERS, Cost
+from catalog.pricing import COMPLETION_METERS
 from catalog.pricing import usd_text as price_text
+from catalog.types import Cost
 from gateway.pages.requests import request_row
 from gateway.receipts import receipt
 from gateway.receipts.explanation import Price, cost_of

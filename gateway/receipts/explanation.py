@@ -9,8 +9,8 @@ import msgspec
 from billing.types import UsageEvent
 from catalog import pricing, queries
 from catalog.models import PriceVersion
-from catalog.pricing import Cost, CostLine, UnpricedMeter
-from catalog.types import METERS, RateCard, Usage
+from catalog.pricing import UnpricedMeter
+from catalog.types import METERS, Cost, CostLine, RateCard, Usage
 
 # metered: the charge is the sum of the lines. waived: nothing was charged (an error, an empty answer, a free endpoint). last_report: the
 # server that ran the request died, and what it had last reported was charged. unexplained: the price version is not known.

@@ -13,9 +13,10 @@ from gateway.relay.hold import Cashier
 from gateway.relay.metadata import answer_headers, router_metadata
 from gateway.relay.other_forms import is_stream, read_streamed_answer
 from gateway.relay.outcomes import calls_of
-from gateway.relay.settlement import Bill, Settler, estimate_usage, unit_usage
-from gateway.relay.tries import Attempt, Dispatcher
+from gateway.relay.settlement import Settler, estimate_usage, unit_usage
+from gateway.relay.tries import Dispatcher
 from gateway.relay.turns import ask_in_turn
+from gateway.relay.types import Attempt, Bill
 from gateway.relay.upstream import UpstreamClient, UpstreamDown
 
 _OK = 200

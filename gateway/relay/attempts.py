@@ -10,8 +10,8 @@ from gateway.providers.addresses import address_of
 from gateway.providers.auth import NotReady, auth_headers
 from gateway.relay.catalog import Candidate
 from gateway.relay.errors import ApiError, ProviderFailed
-from gateway.relay.estimate import HoldPlan
 from gateway.relay.generation import Generation
+from gateway.relay.types import HoldPlan
 from gateway.relay.upstream import Target, UpstreamDown, aim
 
 _JSON_HEADERS: Final = {"content-type": "application/json"}

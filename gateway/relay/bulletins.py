@@ -20,7 +20,8 @@ from catalog.measurements import BOARD, Measurement, encode_board
 from gateway.relay.balancing import Balancer
 from gateway.relay.health import EndpointHealth
 from gateway.relay.measuring import measure
-from gateway.relay.statistics import LONG_SLOT_S, LONG_SLOTS, SHORT_SLOT_S, SHORT_SLOTS, Bulletin
+from gateway.relay.samples import Bulletin
+from gateway.relay.statistics import LONG_SLOT_S, LONG_SLOTS, SHORT_SLOT_S, SHORT_SLOTS
 from gateway.relay.tallies import OK, Tally
 
 _log = logging.getLogger(__name__)

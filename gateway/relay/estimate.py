@@ -3,14 +3,13 @@
 A token is at least one byte, so the bytes of everything the model reads bound its prompt tokens; the context window bounds them too.
 """
 
-import msgspec
-
 from billing.money import nanos_from_picos
 from catalog.pricing import text_bound, upper_bound
 from catalog.types import EndpointSpec
 from gateway.dialects.base import ChatRequest
 from gateway.dialects.reasoning import resolve_thinking
 from gateway.providers.table import SEARCHES_ASKED, quirks_of
+from gateway.relay.types import HoldPlan
 
 # Generous bounds for parts whose tokens cannot be read off their bytes.
 _TOKENS_PER_IMAGE = 6_000
@@ -25,19 +24,6 @@ _SOUND = frozenset({"speech", "transcription"})
 # What such parts and the words around a message are on average.
 _IMAGE_TOKENS, _FILE_TOKENS, _AUDIO_TOKENS, _MESSAGE_TOKENS = 1_600, 3_000, 1_000, 4
 _CHARS_PER_TOKEN = 4  # what a token is on average, for estimates; never for bounds
-
-
-class HoldPlan(msgspec.Struct, frozen=True):
-    """What to hold before calling an endpoint.
-
-    ``output_tokens`` is what the amount covers; ``cap_tokens`` is sent upstream as max_tokens when the client set none and the answer
-    cannot be watched while it grows (not streamed), so that the hold stays an upper bound.
-    """
-
-    amount_nanos: int
-    prompt_tokens: int
-    output_tokens: int
-    cap_tokens: int | None = None
 
 
 def prompt_tokens_max(request: ChatRequest, endpoint: EndpointSpec) -> int:

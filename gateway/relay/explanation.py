@@ -12,7 +12,7 @@ from catalog.types import ModelSpec
 from gateway.dialects.base import ChatRequest, Json
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.errors import ApiError, NoEndpoint
-from gateway.relay.estimate import HoldPlan, estimated_prompt_tokens, plan_hold
+from gateway.relay.estimate import estimated_prompt_tokens, plan_hold
 from gateway.relay.explanation_shapes import (
     Explanation,
     Limit,
@@ -30,7 +30,7 @@ from gateway.relay.planning import plan_names, plan_route, read_wish
 from gateway.relay.preferences import Preferences
 from gateway.relay.ranking import DOWN, heeds_quality, rank_of, say_why_behind
 from gateway.relay.routing import SOFT_PARAMETERS, Route, is_named, names_of, parameters_of, refusal_of, with_suffix
-from gateway.relay.stickiness import Home
+from gateway.relay.types import HoldPlan, Home
 
 _PERMILLE = 1000
 

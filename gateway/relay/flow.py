@@ -172,12 +172,12 @@ class ChatFlow:
         if caller is None:
             try:
                 caller = await self._keys.resolve(secret)
-            except InvalidKey as error:
-                raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from error
-            except KeyExpired as error:
-                raise Unauthorized("This API key has expired.", remedy="Create a new key.") from error
-            except LookupDown as error:
-                raise Unavailable("Keys cannot be checked at the moment; nothing was charged.", retry_after_s=1) from error
+            except InvalidKey as invalid:
+                raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from invalid
+            except KeyExpired as expired:
+                raise Unauthorized("This API key has expired.", remedy="Create a new key.") from expired
+            except LookupDown as down:
+                raise Unavailable("Keys cannot be checked at the moment; nothing was charged.", retry_after_s=1) from down
         if caller.is_management:
             raise Forbidden(
                 "Management keys cannot call models.",

@@ -8,14 +8,14 @@ import msgspec
 import uuid_utils.compat
 
 from accounts.types import Caller
-from billing.authorizer.holds import Hold
+from billing.authorizer.types import Hold
 from billing.types import AttemptRecord
 from catalog.types import Usage
 from gateway.dialects.base import ChatRequest
 from gateway.dialects.client import ClientDialect, Head
 from gateway.relay.catalog import Candidate, CatalogView
-from gateway.relay.estimate import HoldPlan
 from gateway.relay.routing import Route
+from gateway.relay.types import HoldPlan
 
 
 class ClientInfo(msgspec.Struct):

@@ -13,13 +13,14 @@ from typing import Any, Final, Generic, TypeVar
 from catalog.types import Usage
 from gateway.dialects.base import Answer, ChatRequest, UpstreamFault
 from gateway.relay.catalog import Candidate
-from gateway.relay.estimate import HoldPlan, estimated_prompt_tokens, estimated_tokens
+from gateway.relay.estimate import estimated_prompt_tokens, estimated_tokens
 from gateway.relay.generation import Generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
 from gateway.relay.openings import Opening
 from gateway.relay.settlement import probable_cost_nanos
-from gateway.relay.tries import Attempt, Dispatcher, Tries
+from gateway.relay.tries import Dispatcher, Tries
+from gateway.relay.types import Attempt, HoldPlan
 
 # An endpoint that nobody has measured is given this long; a measured one at least the shortest, so that jitter is no reason. A 95th
 # percentile of fewer streams is passed by far more than five of a hundred: in simulation the second endpoints tripled the extra spending.

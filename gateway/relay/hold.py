@@ -5,16 +5,18 @@ from functools import partial
 
 from accounts.types import InvalidKey, KeyDisabled, KeyExpired
 from billing.authorizer.connection import MoneyStoreDown
-from billing.authorizer.holds import AdmissionFrozen, AmountOutOfRange, HoldContext, Holds, InsufficientCredit
+from billing.authorizer.holds import AdmissionFrozen, AmountOutOfRange, Holds, InsufficientCredit
+from billing.authorizer.types import HoldContext
 from billing.money import usd_text
 from gateway.dialects.base import ChatRequest
 from gateway.relay.attempts import prepare_ahead
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
 from gateway.relay.errors import AccountFrozen, BadRequest, OutOfCredit, Unauthorized, Unavailable
-from gateway.relay.estimate import HoldPlan, plan_hold
+from gateway.relay.estimate import plan_hold
 from gateway.relay.generation import Generation
 from gateway.relay.settlement import USER_MAX
+from gateway.relay.types import HoldPlan
 
 _FROZEN_RETRY_S = 60.0
 
@@ -83,30 +85,30 @@ class Cashier:
         """Hold the upper bound for the first candidate that can be paid. Raises: OutOfCredit, BadRequest, Unauthorized, Unavailable."""
         try:
             await self._take_first_affordable(generation)
-        except _Unaffordable as error:
-            raise refused_hold(error.refusal, need_nanos=error.need_nanos, public_url=self._config.public_url) from error
-        except AmountOutOfRange as error:
-            raise endless_answer() from error
-        except AdmissionFrozen as error:
+        except _Unaffordable as too_dear:
+            raise refused_hold(too_dear.refusal, need_nanos=too_dear.need_nanos, public_url=self._config.public_url) from too_dear
+        except AmountOutOfRange as out_of_range:
+            raise endless_answer() from out_of_range
+        except AdmissionFrozen as frozen:
             raise AccountFrozen(
                 "New requests of this account are paused: a check found its balance in doubt, and we are looking into it."
                 " Nothing was charged.",
                 retry_after_s=_FROZEN_RETRY_S,
                 metadata={"reason": "account_frozen"},
                 remedy=f"Running requests go on. You need not do anything; what happens is told at {self._config.public_url}/dashboard.",
-            ) from error
-        except InvalidKey as error:
-            raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from error
-        except KeyDisabled as error:
-            raise disabled_key() from error
-        except KeyExpired as error:
-            raise Unauthorized("This API key has expired.", remedy="Create a new key.") from error
-        except MoneyStoreDown as error:
+            ) from frozen
+        except InvalidKey as invalid:
+            raise Unauthorized("User not found.", remedy="Check the key; it may have been deleted.") from invalid
+        except KeyDisabled as disabled:
+            raise disabled_key() from disabled
+        except KeyExpired as expired:
+            raise Unauthorized("This API key has expired.", remedy="Create a new key.") from expired
+        except MoneyStoreDown as down:
             raise Unavailable(
                 "Balances cannot be checked at the moment; nothing was charged.",
-                retry_after_s=error.retry_after_s,
+                retry_after_s=down.retry_after_s,
                 remedy="Send the request again after the time in Retry-After.",
-            ) from error
+            ) from down
 
     async def _take_first_affordable(self, generation: Generation) -> None:
         """Try the first candidate, then the cheapest, then both with a capped answer; each only if it needs less than what was refused."""

@@ -31,8 +31,11 @@ class ConnectionBroken(Exception):
         self.kind = kind
 
 
-class Http1Connection(asyncio.Protocol):
-    """A connection, used for one request at a time. Bytes of the answer wait in ``pieces`` until they are taken."""
+class Http1Connection:
+    """A connection, used for one request at a time. Bytes of the answer wait in ``pieces`` until they are taken.
+
+    It is an asyncio.Protocol by shape and not by name: a base that is no compiled class would make every field a look-up by name.
+    """
 
     __slots__ = (
         "_complete", "_error", "_expected", "_head_bytes", "_idle_s", "_inflate", "_is_spoiled", "_keep", "_loop", "_outbox", "_parser",
@@ -166,6 +169,16 @@ class Http1Connection(asyncio.Protocol):
             self._fail("network", f"sent what is no HTTP answer ({error})")
         if not self.status and self._head_bytes > HEAD_MAX_BYTES:
             self._fail("network", "sent an endless head")
+
+    def eof_received(self) -> bool:
+        """Say that the transport may close: what follows is ``connection_lost``."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Go on all the same: a request is written in one go, and then its answer is awaited."""
+
+    def resume_writing(self) -> None:
+        """See ``pause_writing``."""
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, its name in lower case."""

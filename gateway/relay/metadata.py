@@ -6,7 +6,7 @@ from gateway.relay.auto_router import AUTO, ROUTERS
 from gateway.relay.catalog import CatalogView
 from gateway.relay.families import LATEST_PREFIX
 from gateway.relay.generation import Generation
-from gateway.relay.tries import Attempt
+from gateway.relay.types import Attempt
 
 HEADERS = (b"x-openrouter-metadata", b"x-openrouter-experimental-metadata")
 _DROPPED = b"x-tollway-dropped-parameters"

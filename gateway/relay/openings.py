@@ -10,7 +10,7 @@ from gateway.relay.first_chunks import BrokenStream
 from gateway.relay.generation import Generation
 from gateway.relay.other_forms import begin_stream
 from gateway.relay.sse import Frames
-from gateway.relay.tries import Attempt
+from gateway.relay.types import Attempt
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
 _OK = 200

@@ -11,7 +11,8 @@ from gateway.relay.estimate import estimated_prompt_tokens
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import Expectation, Preferences, read_preferences
 from gateway.relay.routing import Route, find_route, names_of
-from gateway.relay.stickiness import Home, settle_in
+from gateway.relay.stickiness import settle_in
+from gateway.relay.types import Home
 
 
 def read_wish(request: ChatRequest) -> Preferences:

@@ -3,7 +3,6 @@
 import datetime as dt
 import logging
 import time
-from typing import Any
 
 import msgspec
 
@@ -13,10 +12,10 @@ from billing.types import UsageEvent
 from catalog.pricing import PROMPT_METERS, TOKEN_METERS, UnpricedMeter, rate_of, sold_meters, totals
 from catalog.types import METERS, EndpointSpec, ModelType, RateCard, Usage, meters_of
 from gateway.dialects.base import ChatRequest
-from gateway.dialects.client import Closing
 from gateway.relay.catalog import Candidate, Host
 from gateway.relay.estimate import estimated_prompt_tokens, estimated_tokens
 from gateway.relay.generation import Generation, Outcome
+from gateway.relay.types import Bill
 
 USER_MAX = 256  # what a receipt keeps of the caller's own name for an end user
 _log = logging.getLogger(__name__)
@@ -24,21 +23,6 @@ _NOTHING = Usage(requests=0)
 _NO_REPORT = Usage()
 _COUNTED = frozenset({"characters"})  # known exactly before a provider says anything
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-
-
-class Bill(msgspec.Struct, frozen=True):
-    """What a request came to. ``amount_nanos`` is charged to the customer; ``cost_nanos`` is the provider's own price."""
-
-    usage: Usage
-    meters: dict[str, int]  # those of the usage that are not zero
-    amount_nanos: int
-    amount_picos: int
-    prompt_nanos: int  # the part of amount_nanos that is for the prompt
-    cost_nanos: int
-
-    def closing(self, *, service_tier: str, stop_sequence: str | None, metadata: dict[str, Any] | None = None) -> Closing:
-        """Return what the client is told of it."""
-        return Closing(self.usage, self.amount_nanos, self.prompt_nanos, service_tier, stop_sequence, metadata)
 
 
 def is_free_of_charge(outcome: Outcome, usage: Usage, kind: ModelType = "chat") -> bool:

@@ -18,10 +18,11 @@ from gateway.relay.generation import Generation
 from gateway.relay.hold import Cashier
 from gateway.relay.metadata import answer_headers
 from gateway.relay.presence import work_while_present
-from gateway.relay.settlement import Bill, Settler, unit_usage
+from gateway.relay.settlement import Settler, unit_usage
 from gateway.relay.streams import fault_error
-from gateway.relay.tries import Attempt, Dispatcher
+from gateway.relay.tries import Dispatcher
 from gateway.relay.turns import ask_in_turn
+from gateway.relay.types import Attempt, Bill
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
 _OK = 200

@@ -9,14 +9,12 @@ Windows: five minutes in slots of fifteen seconds for routing, thirty minutes in
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from catalog.types import Usage
 from gateway.relay.figures import NORMAL, Figures, Percentile, figures_of
 from gateway.relay.headroom import read_headroom
 from gateway.relay.quality import UNKNOWN, grade_quality
+from gateway.relay.samples import Bulletin, Headers, Sample
 from gateway.relay.tallies import HEDGED, OK, Tally, bucket_of
 from gateway.relay.tool_checks import find_fault, schemas_of
 from gateway.relay.windows import Window
@@ -26,42 +24,6 @@ SHORT_SLOT_S, SHORT_SLOTS = 15, 20
 LONG_SLOT_S, LONG_SLOTS = 300, 6
 _QUALITY_EVERY_S: Final = 10.0
 _HEADROOM_TTL_S: Final = 60.0  # limits are by the minute; after that the headers say nothing any more
-
-Headers = list[tuple[bytes, bytes]]
-
-
-class Sample(msgspec.Struct, gc=False):
-    """One attempt at one endpoint, when it is over. Times in milliseconds, 0 where there was none.
-
-    ``outcome`` is a class of tallies.py or any other word, which is counted apart. ``calls`` are the name and arguments of every tool
-    call, ``tools`` what the request offered. ``deployment`` names the endpoint and the credential that was used.
-    """
-
-    endpoint_id: str
-    outcome: str
-    first_token_ms: int = 0
-    total_ms: int = 0
-    usage: Usage | None = None
-    calls: list[tuple[str, str]] | None = None
-    tools: Any = None
-    deployment: str = ""
-    headers: Headers | None = None
-
-
-class Bulletin(msgspec.Struct, array_like=True, omit_defaults=True):
-    """What one process tells the others: counts since its last one, and news. Times in Unix milliseconds."""
-
-    tallies: dict[str, Tally] = {}
-    headroom: dict[str, float] = {}  # deployment → share of its rate limit that is left
-    loads: dict[str, tuple[int, int]] = {}  # deployment → requests, tokens
-    outages: dict[str, int] = {}  # endpoint → since when; 0: it answers again
-    cooling: dict[str, int] = {}  # deployment → until when
-    in_flight: dict[str, int] = {}  # deployment → requests on their way at this moment
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to tell."""
-        return not (self.tallies or self.headroom or self.loads or self.outages or self.cooling or self.in_flight)
 
 
 class _Endpoint:

@@ -20,6 +20,7 @@ from gateway.relay.catalog import Candidate
 from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import Preferences
 from gateway.relay.routing import Route, is_named
+from gateway.relay.types import Home
 
 SESSION_MAX: Final = 256
 # Longest first: one hour where the provider was asked for it, thirty minutes at OpenAI, hours on DeepSeek's disks, five minutes elsewhere.
@@ -31,20 +32,6 @@ _READ_CHARS: Final = 16_384
 _ORDERS: Final = ("system", "developer")
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Home(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where a conversation lives. ``until_s`` is Unix seconds, ``life_s`` how long each answer makes it last."""
-
-    owner: tuple[int, str]  # organization, model as it was asked for
-    endpoint_id: str
-    until_s: int
-    life_s: int
-
-    @property
-    def model(self) -> str:
-        """The model that answers there."""
-        return self.endpoint_id.partition("@")[0]
 
 
 class Stickiness:

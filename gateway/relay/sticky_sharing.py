@@ -13,7 +13,8 @@ import msgspec
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from gateway.relay.stickiness import Home, Stickiness
+from gateway.relay.stickiness import Stickiness
+from gateway.relay.types import Home
 
 _log = logging.getLogger(__name__)
 

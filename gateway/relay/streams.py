@@ -6,6 +6,7 @@ No other endpoint is tried after the first byte. A client that leaves stops the 
 import asyncio
 import datetime as dt
 import functools
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -27,10 +28,11 @@ from gateway.relay.openings import Opening, open_stream
 from gateway.relay.other_forms import begin_stream
 from gateway.relay.outcomes import StreamedCalls
 from gateway.relay.presence import work_while_present
-from gateway.relay.settlement import Bill, Settler, estimate_usage, partial_usage, probable_nanos
+from gateway.relay.settlement import Settler, estimate_usage, partial_usage, probable_nanos
 from gateway.relay.sse import Frames
-from gateway.relay.tries import Attempt, Dispatcher, Tries
+from gateway.relay.tries import Dispatcher, Tries
 from gateway.relay.turns import ask_in_turn
+from gateway.relay.types import Attempt, Bill
 from gateway.relay.upstream import UpstreamClient, UpstreamDown, UpstreamStream
 
 _OK = 200
@@ -47,7 +49,7 @@ class CreditExhausted(Exception):
 class _Watch:
     """Compares a growing answer with its hold. Amounts in nanos; ``next_chars`` is when to look again."""
 
-    next_chars: float
+    next_chars: int
     nanos_per_1024_tokens: int  # estimated, for the heartbeat: what the reaper charges if this process dies
     prompt_nanos: int
 
@@ -212,7 +214,7 @@ class StreamRelay:
         plan, hold, request = generation.plan, generation.hold, generation.request
         assert plan is not None and hold is not None  # noqa: S101, PT018 -- reserve() came first
         if candidate.endpoint.is_free:
-            return _Watch(float("inf"), 0, 0)
+            return _Watch(sys.maxsize, 0, 0)
         at = dt.datetime.fromtimestamp(generation.started_at_ms / 1000, tz=dt.UTC)
         prompt_tokens = estimated_prompt_tokens(request)
         prompt_nanos = probable_nanos(candidate.endpoint, prompt_tokens=prompt_tokens, output_tokens=0, at=at)

@@ -7,21 +7,21 @@ refused is replaced by another of the same provider before another endpoint is a
 import time
 from typing import Final
 
-import msgspec
-
 from billing.types import AttemptRecord
 from gateway.dialects.base import UpstreamFault
 from gateway.relay.attempts import error_from, may_try_next
-from gateway.relay.balancing import Balancer, Deployment
+from gateway.relay.balancing import Balancer
 from gateway.relay.catalog import Candidate
 from gateway.relay.config import RelayConfig
 from gateway.relay.errors import ApiError
 from gateway.relay.generation import Generation
 from gateway.relay.health import EndpointHealth
 from gateway.relay.outcomes import name_outcome
+from gateway.relay.samples import Sample
 from gateway.relay.stalls import Stalls
-from gateway.relay.statistics import Headers, Sample, Statistics
+from gateway.relay.statistics import Statistics
 from gateway.relay.tallies import FAULTS, HEDGED, LIMITED, OK
+from gateway.relay.types import Attempt
 
 _NS_PER_S: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
@@ -30,27 +30,6 @@ _REFUSED_REST_S: Final = 60.0  # of a credential that the provider does not acce
 _TOO_MANY_REQUESTS: Final = 429
 # What another credential of the same provider may do better.
 _THE_CREDENTIALS: Final = frozenset({LIMITED, "credential"})
-
-
-class Attempt(msgspec.Struct, eq=False):
-    """One try at one endpoint. ``deployment`` is None where the provider has one credential and no limits."""
-
-    candidate: Candidate
-    deployment: Deployment | None
-    timeout_s: float
-    began_ns: int
-    headers: Headers | None = None  # of the provider's answer
-    dropped: tuple[str, ...] = ()  # the client's parameters that the endpoint was not sent
-
-    @property
-    def endpoint_id(self) -> str:
-        """The endpoint that is asked."""
-        return self.candidate.endpoint.id
-
-    @property
-    def secret(self) -> str:
-        """The credential to send."""
-        return self.candidate.host.credential if self.deployment is None else self.deployment.credential.secret
 
 
 def is_late(statistics: Statistics, endpoint_id: str, silent_ms: int, *, streamed: bool = True) -> bool:

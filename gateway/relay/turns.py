@@ -6,7 +6,8 @@ from typing import TypeVar
 from gateway.dialects.base import UpstreamFault
 from gateway.relay.generation import Generation
 from gateway.relay.hold import Cashier
-from gateway.relay.tries import Attempt, Tries
+from gateway.relay.tries import Tries
+from gateway.relay.types import Attempt
 
 Result = TypeVar("Result")
 

@@ -7,10 +7,9 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import certifi
@@ -35,7 +34,7 @@ class UpstreamDown(Exception):
         self.sent = sent
 
 
-class _Origin(NamedTuple):
+class Origin(NamedTuple):
     """What a connection is good for. ``is_public_only`` refuses private addresses when it connects."""
 
     scheme: str
@@ -47,7 +46,7 @@ class _Origin(NamedTuple):
 class Target(NamedTuple):
     """Where a request goes, and its head up to the length of its body."""
 
-    origin: _Origin
+    origin: Origin
     head: bytes
 
 
@@ -97,13 +96,32 @@ class UpstreamStream:
         return b"".join(parts)
 
 
+class _Streaming:
+    """The answer while it is taken in pieces: a context that gives the connection back however it is left."""
+
+    def __init__(self, client: "UpstreamClient", target: Target, body: bytes, timeout_s: float) -> None:
+        self._client = client
+        self._target = target
+        self._body = body
+        self._timeout_s = timeout_s
+        self._connection: Http1Connection | None = None
+
+    async def __aenter__(self) -> UpstreamStream:
+        self._connection = await self._client.open_stream(self._target, self._body, timeout_s=self._timeout_s)
+        return UpstreamStream(self._connection)
+
+    async def __aexit__(self, *_exc: object) -> None:
+        if self._connection is not None:
+            self._client.release(self._target.origin, self._connection)
+
+
 class UpstreamClient:
     """One pool of connections per process, a stack of idle ones per origin."""
 
     def __init__(self, *, connect_timeout_s: float, idle_timeout_s: float) -> None:
         self._connect_timeout_s = connect_timeout_s
         self._idle_timeout_s = idle_timeout_s
-        self._idle: dict[_Origin, list[Http1Connection]] = {}
+        self._idle: dict[Origin, list[Http1Connection]] = {}
         self._tls: ssl.SSLContext | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -121,23 +139,22 @@ class UpstreamClient:
         connection = await self._exchange(target.origin, _request(target, body), timeout_s=timeout_s, whole=True)
         pieces = connection.pieces
         answer = UpstreamAnswer(connection.status, connection.headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        self._release(target.origin, connection)
+        self.release(target.origin, connection)
         return answer
 
-    @asynccontextmanager
-    async def stream(self, target: Target, body: bytes, *, timeout_s: float) -> AsyncIterator[UpstreamStream]:
+    def stream(self, target: Target, body: bytes, *, timeout_s: float) -> "_Streaming":
         """POST and hand out the answer as it arrives; ``timeout_s`` bounds the wait for its head. Leaving before the end closes the
         connection, which stops the provider. Raises: UpstreamDown.
         """
-        origin = target.origin
-        connection = await self._exchange(origin, _request(target, body), timeout_s=timeout_s, whole=False)
-        connection.watch_silence(self._idle_timeout_s)
-        try:
-            yield UpstreamStream(connection)
-        finally:
-            self._release(origin, connection)
+        return _Streaming(self, target, body, timeout_s)
 
-    async def _exchange(self, origin: _Origin, request: tuple[bytes, bytes], *, timeout_s: float, whole: bool) -> Http1Connection:
+    async def open_stream(self, target: Target, body: bytes, *, timeout_s: float) -> Http1Connection:
+        """POST and wait for the head of the answer. The connection is to be released. Raises: UpstreamDown."""
+        connection = await self._exchange(target.origin, _request(target, body), timeout_s=timeout_s, whole=False)
+        connection.watch_silence(self._idle_timeout_s)
+        return connection
+
+    async def _exchange(self, origin: Origin, request: tuple[bytes, bytes], *, timeout_s: float, whole: bool) -> Http1Connection:
         """Send on an idle connection or a new one. Providers close idle ones at any time: a request that met that moment, and of which
         the provider cannot have seen more than its closing, goes out again.
         """
@@ -160,7 +177,7 @@ class UpstreamClient:
 
     # --- the pool ---
 
-    def _take_idle(self, origin: _Origin) -> Http1Connection | None:
+    def _take_idle(self, origin: Origin) -> Http1Connection | None:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
@@ -168,7 +185,8 @@ class UpstreamClient:
                 return connection
         return None
 
-    def _release(self, origin: _Origin, connection: Http1Connection) -> None:
+    def release(self, origin: Origin, connection: Http1Connection) -> None:
+        """Keep the connection for the next request, or close it when it cannot serve one."""
         if not connection.release():
             return
         idle = self._idle.setdefault(origin, [])
@@ -194,10 +212,11 @@ class UpstreamClient:
                 del self._idle[origin]
         self._sweeper = loop.call_later(_IDLE_POOL_S / 3, self._sweep) if self._idle else None
 
-    async def _connect(self, origin: _Origin) -> Http1Connection:
+    async def _connect(self, origin: Origin) -> Http1Connection:
         """Connect to the first address that answers. Each has the whole time-out, so that one that is dead leaves time for the next."""
         loop = asyncio.get_running_loop()
         tls = self._tls_context() if origin.scheme == "https" else None
+        new_connection: Any = partial(Http1Connection, loop)  # a protocol by shape
         failure: Exception | None = None
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -206,12 +225,12 @@ class UpstreamClient:
                 try:
                     async with asyncio.timeout(self._connect_timeout_s):
                         _, connection = await loop.create_connection(
-                            lambda: Http1Connection(loop), address, origin.port, ssl=tls, server_hostname=origin.host if tls else None
+                            new_connection, address, origin.port, ssl=tls, server_hostname=origin.host if tls else None
                         )
                 except (OSError, TimeoutError) as error:
                     failure = error
                 else:
-                    return connection
+                    return cast("Http1Connection", connection)
         except (OSError, TimeoutError) as error:
             failure = error
         raise UpstreamDown("connect", "could not connect", sent=False) from failure
@@ -225,7 +244,7 @@ class UpstreamClient:
         return self._tls
 
 
-async def _find_addresses(loop: asyncio.AbstractEventLoop, origin: _Origin) -> list[str]:
+async def _find_addresses(loop: asyncio.AbstractEventLoop, origin: Origin) -> list[str]:
     """Return the addresses to connect to: looked at and then used, so that a name cannot change its mind in between.
 
     Raises: OSError for a name without any, UpstreamDown for a private one where it must be public.
@@ -247,7 +266,7 @@ def aim(url: str, headers: Mapping[str, str], *, is_public_only: bool = False) -
 
 
 @lru_cache(maxsize=4096)
-def _first_lines(url: str, is_public_only: bool) -> tuple[_Origin, str]:  # noqa: FBT001 -- a key of the cache
+def _first_lines(url: str, is_public_only: bool) -> tuple[Origin, str]:  # noqa: FBT001 -- a key of the cache
     """Return where ``url`` is, and the first lines of a request to it."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
@@ -255,7 +274,7 @@ def _first_lines(url: str, is_public_only: bool) -> tuple[_Origin, str]:  # noqa
     named = f"[{host}]" if ":" in host else host
     shown = named if port == _PORTS[parts.scheme] else f"{named}:{port}"
     head = f"POST {target} HTTP/1.1\r\nhost: {shown}\r\nuser-agent: Tollway/0.1\r\naccept: */*\r\naccept-encoding: identity\r\n"
-    return _Origin(parts.scheme, host, port, is_public_only), head
+    return Origin(parts.scheme, host, port, is_public_only), head
 
 
 def _request(target: Target, body: bytes) -> tuple[bytes, bytes]:

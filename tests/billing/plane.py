@@ -8,9 +8,9 @@ import msgspec
 import uuid_utils
 
 from accounts.models import Organization
-from billing.authorizer.holds import HoldContext
 from billing.authorizer.keys import close_keys, hold_keys, shard_keys
 from billing.authorizer.scripts import RESERVE, SETTLE
+from billing.authorizer.types import HoldContext
 from billing.live.store import run, store
 from billing.types import AttemptRecord, UsageEvent
 

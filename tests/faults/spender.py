@@ -20,9 +20,10 @@ from uuid_utils import uuid7
 from accounts.types import Caller
 from billing.authorizer import leases
 from billing.authorizer.connection import MoneyConnection, MoneyStoreDown
-from billing.authorizer.holds import HoldContext, Holds, InsufficientCredit
+from billing.authorizer.holds import Holds, InsufficientCredit
 from billing.authorizer.loader import ScopeLoader
 from billing.authorizer.spool import Spool
+from billing.authorizer.types import HoldContext
 from billing.types import UsageEvent
 
 HOLD_MIN_NANOS, HOLD_MAX_NANOS = 200_000, 2_000_000

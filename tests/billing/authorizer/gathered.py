@@ -12,7 +12,7 @@ from billing import live
 from billing.authorizer.connection import Arg, MoneyStoreError
 from billing.authorizer.gathering import Reservations, Settlements
 from billing.authorizer.scripts import Script
-from billing.authorizer.spool import SpoolRecord
+from billing.authorizer.types import SpoolRecord
 from billing.live import EpochClosed
 from billing.live.store import run
 from tests.billing.authorizer.shard import CALLER, CONTEXT, KEY, ORG, SHARD, Shard, new_id, scope, usage_event

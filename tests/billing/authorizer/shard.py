@@ -12,10 +12,10 @@ from uuid_utils import uuid7
 from accounts.types import Caller
 from billing import live
 from billing.authorizer import scripts
-from billing.authorizer.holds import Hold, HoldContext
 from billing.authorizer.keys import close_keys, hold_keys, shard_keys
 from billing.authorizer.leases import LEASE_MARK
 from billing.authorizer.periods import periods_at
+from billing.authorizer.types import Hold, HoldContext
 from billing.live.store import run
 from billing.types import UsageEvent
 

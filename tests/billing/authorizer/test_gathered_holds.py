@@ -15,7 +15,8 @@ from accounts.types import KeyDisabled
 from billing import live
 from billing.authorizer import gathering, scripts
 from billing.authorizer.connection import MoneyConnection, MoneyStoreDown
-from billing.authorizer.holds import Hold, InsufficientCredit
+from billing.authorizer.holds import InsufficientCredit
+from billing.authorizer.types import Hold
 from billing.live.store import store
 from tests.billing.authorizer.conftest import Server
 from tests.billing.authorizer.gathered import (
@@ -58,6 +59,7 @@ def assert_same_holds_as_one_by_one(shard: Shard, asks: Sequence[Ask]) -> list[t
     return together
 
 
+@pytest.mark.interpreted
 def test_holds_of_one_turn_are_one_script_with_one_sum_per_field(shard: Shard) -> None:
     open_shard(shard)
     asks = [Ask(new_id(), 100 + number) for number in range(20)]
@@ -74,6 +76,7 @@ def test_holds_of_one_turn_are_one_script_with_one_sum_per_field(shard: Shard) -
     assert all(-30_000 <= hold.overdue_ms < -20_000 for hold in holds)
 
 
+@pytest.mark.interpreted
 def test_a_hold_of_one_turn_is_what_the_reaper_needs(shard: Shard) -> None:
     open_shard(shard)
     asks = [Ask(new_id(), 100), Ask(new_id(), 100)]
@@ -83,6 +86,7 @@ def test_a_hold_of_one_turn_is_what_the_reaper_needs(shard: Shard) -> None:
     assert shard.balance() == (10_000 - 42, 0, 42)
 
 
+@pytest.mark.interpreted
 def test_of_a_turn_that_is_not_covered_as_many_are_held_as_fit(shard: Shard) -> None:
     open_shard(shard, balance=100)
     words = assert_same_holds_as_one_by_one(shard, [Ask(new_id(), amount) for amount in (60, 41, 40, 1, 0)])
@@ -90,6 +94,7 @@ def test_of_a_turn_that_is_not_covered_as_many_are_held_as_fit(shard: Shard) -> 
     assert shard.balance() == (0, 100, 0)
 
 
+@pytest.mark.interpreted
 def test_holds_whose_sum_leaves_64_bits_are_decided_one_by_one(shard: Shard) -> None:
     open_shard(shard, scope(KEY), balance=1_000)
     words = assert_same_holds_as_one_by_one(shard, [Ask(new_id(), 2**62), Ask(new_id(), 2**62), Ask(new_id(), 7)])
@@ -97,6 +102,7 @@ def test_holds_whose_sum_leaves_64_bits_are_decided_one_by_one(shard: Shard) -> 
     assert shard.balance() == (993, 7, 0)
 
 
+@pytest.mark.interpreted
 def test_what_is_wrong_with_some_holds_of_a_turn_concerns_only_them(shard: Shard) -> None:
     open_shard(shard, scope(KEY, limit=150), scope(KEY + 1), scope(KEY + 2, disabled=True), scope(KEY + 3, expires_at_s=1))
     live.put_frozen(shard=SHARD, org_id=OTHER, is_frozen=True)
@@ -124,6 +130,7 @@ def test_what_is_wrong_with_some_holds_of_a_turn_concerns_only_them(shard: Shard
     assert shard.balance() == (10_000 - 167, 167, 0)
 
 
+@pytest.mark.interpreted
 def test_a_closed_epoch_holds_nothing_of_a_turn(shard: Shard) -> None:
     open_shard(shard)
     live.close_epoch(shard=SHARD)
@@ -140,6 +147,7 @@ ASKS = st.tuples(
 )
 
 
+@pytest.mark.interpreted
 @pytest.mark.usefixtures("money_store")
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(
@@ -222,6 +230,7 @@ async def test_holds_of_a_turn_are_refused_by_name(shard: Shard, connection: Mon
     assert [result.available_nanos for result in results if isinstance(result, InsufficientCredit)] == [30] * 3
 
 
+@pytest.mark.interpreted
 def test_gateways_of_two_versions_work_side_by_side(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
     open_shard(shard)
     newer = {}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from billing import live
 from billing.authorizer import gathering
 from billing.authorizer.connection import MoneyConnection
-from billing.authorizer.holds import Hold, Holds
+from billing.authorizer.holds import Holds
+from billing.authorizer.types import Hold
 from billing.live.store import store
 from tests.billing.authorizer.books import Books
 from tests.billing.authorizer.conftest import Server
@@ -46,6 +47,7 @@ def assert_same_as_one_by_one(shard: Shard, charges: Sequence[Charge]) -> list[s
     return together
 
 
+@pytest.mark.interpreted
 def test_settlements_of_one_turn_are_one_script_with_one_sum_per_field(shard: Shard) -> None:
     open_shard(shard)
     charges = [held(shard, 100, 30 + number) for number in range(20)]
@@ -62,6 +64,7 @@ def test_settlements_of_one_turn_are_one_script_with_one_sum_per_field(shard: Sh
     assert shard.store.zcard(shard.keys.deadlines) == shard.store.hlen(f"{shard.keys.holds}{ORG}") == 0
 
 
+@pytest.mark.interpreted
 def test_a_settlement_that_is_alone_in_its_turn_takes_the_script_for_one(shard: Shard) -> None:
     open_shard(shard)
     connection = AtOnce()
@@ -69,6 +72,7 @@ def test_a_settlement_that_is_alone_in_its_turn_takes_the_script_for_one(shard: 
     assert connection.sent == ["settle"]
 
 
+@pytest.mark.interpreted
 def test_many_settlements_go_in_parts(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "GATHERED_MAX", 10)
     open_shard(shard)
@@ -78,6 +82,7 @@ def test_many_settlements_go_in_parts(shard: Shard, monkeypatch: pytest.MonkeyPa
     assert shard.balance() == (10_000 - 63, 0, 63)
 
 
+@pytest.mark.interpreted
 def test_what_is_wrong_with_some_of_a_turn_concerns_only_them(shard: Shard) -> None:
     open_shard(shard, orgs=(ORG, OTHER, POOR, 98))
     unloaded = held(shard, 100, 1, org=98)
@@ -107,6 +112,7 @@ def test_what_is_wrong_with_some_of_a_turn_concerns_only_them(shard: Shard) -> N
     assert shard.key()[:2] == (30 + 9 + 7, 30 + 7)
 
 
+@pytest.mark.interpreted
 def test_a_closed_epoch_settles_nothing_of_a_turn(shard: Shard) -> None:
     open_shard(shard)
     charges = [held(shard, 100, 30) for _ in range(3)]
@@ -116,6 +122,7 @@ def test_a_closed_epoch_settles_nothing_of_a_turn(shard: Shard) -> None:
     assert contents(shard.store) == before
 
 
+@pytest.mark.interpreted
 def test_a_group_whose_deadlines_cannot_be_read_does_not_lose_the_others(shard: Shard) -> None:
     open_shard(shard)
     charges = [held(shard, 100, 30), held(shard, 100, 30, org=OTHER), held(shard, 100, 30, org=POOR)]
@@ -137,6 +144,7 @@ CHARGES = st.tuples(
 RULES = st.tuples(st.one_of(st.none(), st.integers(0, 5_000), st.just(2**55)), st.sampled_from(["", "daily", "weekly", "monthly"]))
 
 
+@pytest.mark.interpreted
 @pytest.mark.usefixtures("money_store")
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(rule=RULES, drawn=st.lists(CHARGES, min_size=2, max_size=12), days_back=st.sampled_from([0, 0, 1, 8, 40]))

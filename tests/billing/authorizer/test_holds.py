@@ -8,8 +8,9 @@ import redis
 from accounts.types import Caller, KeyDisabled, KeyExpired
 from billing import live
 from billing.authorizer.connection import MoneyConnection, MoneyStoreDown
-from billing.authorizer.holds import AmountOutOfRange, Hold, Holds, InsufficientCredit
+from billing.authorizer.holds import AmountOutOfRange, Holds, InsufficientCredit
 from billing.authorizer.loader import BooksDown
+from billing.authorizer.types import Hold
 from tests.billing.authorizer.books import Books
 from tests.billing.authorizer.shard import CALLER, CONTEXT, KEY, ORG, SHARD, Shard, event_of, new_id, scope
 from tests.billing.authorizer.test_connection import wait_for

@@ -12,8 +12,9 @@ from accounts.types import Caller, KeyDisabled, KeyExpired
 from billing import live
 from billing.authorizer import leases
 from billing.authorizer.connection import MoneyConnection
-from billing.authorizer.holds import AdmissionFrozen, Hold, Holds, InsufficientCredit
+from billing.authorizer.holds import AdmissionFrozen, Holds, InsufficientCredit
 from billing.authorizer.spool import Spool
+from billing.authorizer.types import Hold
 from tests.billing.authorizer.books import Books
 from tests.billing.authorizer.conftest import Server
 from tests.billing.authorizer.shard import CALLER, CONTEXT, KEY, ORG, SHARD, Shard, event_of, new_id, scope

@@ -303,6 +303,7 @@ class Histories(RuleBasedStateMachine):
             assert amount == self.dead[event].spent
 
 
+@pytest.mark.interpreted
 @pytest.mark.usefixtures("money_store")
 def test_no_history_loses_or_doubles_a_nano(record_property: Callable[[str, object], None]) -> None:
     Histories.steps = 0

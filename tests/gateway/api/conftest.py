@@ -14,9 +14,10 @@ from psycopg_pool import AsyncConnectionPool
 from accounts.api_keys import caller_of
 from accounts.models import ApiKey, Organization
 from billing.authorizer.connection import MoneyConnection
-from billing.authorizer.holds import HoldContext, Holds
+from billing.authorizer.holds import Holds
 from billing.authorizer.loader import ScopeLoader
 from billing.authorizer.spool import Spool
+from billing.authorizer.types import HoldContext
 from billing.books import rebuild, transfers
 from billing.types import UsageEvent
 from tests.factories.usage import make_event

@@ -11,7 +11,7 @@ from gateway.dialects.base import InvalidRequest
 from gateway.dialects.chat_completions import decode_request
 from gateway.relay.attempts import Call, prepare_ahead, prepare_call
 from gateway.relay.catalog import Candidate, Credential
-from gateway.relay.estimate import HoldPlan
+from gateway.relay.types import HoldPlan
 from gateway.relay.upstream import aim
 from tests.gateway.relay.builders import make_candidate
 

@@ -15,7 +15,7 @@ from gateway.relay.health import EndpointHealth
 from gateway.relay.planning import plan_names, plan_route
 from gateway.relay.preferences import read_preferences
 from gateway.relay.quality import POOR
-from gateway.relay.stickiness import Home
+from gateway.relay.types import Home
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.catalog_views import make_view
 

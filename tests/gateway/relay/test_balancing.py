@@ -8,7 +8,7 @@ import pytest
 from gateway.relay.balancing import Balancer
 from gateway.relay.catalog import Credential
 from gateway.relay.health import EndpointHealth
-from gateway.relay.statistics import Bulletin
+from gateway.relay.samples import Bulletin
 from tests.gateway.relay.builders import make_candidate
 
 MINUTE_S = 1_800_000_000.0

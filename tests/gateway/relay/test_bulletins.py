@@ -12,14 +12,15 @@ from gateway.relay.balancing import Balancer
 from gateway.relay.bulletins import STREAM, Bulletins
 from gateway.relay.catalog import Credential
 from gateway.relay.health import EndpointHealth
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.samples import Sample
+from gateway.relay.statistics import Statistics
 from tests.gateway.relay.builders import make_candidate
 
 OTHER_PROCESS = """
 import asyncio, sys
 from gateway.relay.bulletins import Bulletins
 from gateway.relay.health import EndpointHealth
-from gateway.relay.statistics import Sample
+from gateway.relay.samples import Sample
 
 async def main():
     health = EndpointHealth()
@@ -177,6 +178,7 @@ async def test_a_process_without_traffic_writes_nothing(empty_store):
     await idle.bulletins.close()
 
 
+@pytest.mark.interpreted
 async def test_a_second_that_goes_wrong_does_not_end_the_statistics(monkeypatch):
     here = Process()
     broken = iter([True])

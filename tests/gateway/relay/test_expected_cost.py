@@ -13,7 +13,8 @@ from gateway.relay.expected_cost import USUAL_OUTPUT_TOKENS, expected_picos, usu
 from gateway.relay.health import EndpointHealth
 from gateway.relay.planning import plan_names, plan_route
 from gateway.relay.preferences import Expectation, read_preferences
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.samples import Sample
+from gateway.relay.statistics import Statistics
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.catalog_views import make_view
 

@@ -11,7 +11,8 @@ from billing.models import Account
 from gateway.dialects.base import ChatRequest
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hedging import MEASURED_MIN, UNMEASURED_S, UNMEASURED_WHOLE_S, can_hedge, hedge_after_s, second_of
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.samples import Sample
+from gateway.relay.statistics import Statistics
 from gateway.relay.tallies import OK
 from gateway.relay.tries import lost_sample
 from tests.gateway.relay.builders import make_candidate

@@ -1,5 +1,6 @@
 from gateway.relay.measuring import measure
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.samples import Sample
+from gateway.relay.statistics import Statistics
 
 NOW_S = 1_800_000_000.0
 

@@ -15,7 +15,8 @@ from gateway.relay.health import EndpointHealth
 from gateway.relay.preferences import NO_PREFERENCES, read_preferences
 from gateway.relay.quality import GOOD, POOR
 from gateway.relay.routing import find_route, order_endpoints
-from gateway.relay.statistics import Bulletin, Sample, Statistics
+from gateway.relay.samples import Bulletin, Sample
+from gateway.relay.statistics import Statistics
 from tests.gateway.relay.builders import make_candidate
 from tests.gateway.relay.catalog_views import make_view
 

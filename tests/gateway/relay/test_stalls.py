@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.relay.health import EndpointHealth
+from gateway.relay.samples import Sample
 from gateway.relay.stalls import Stalls
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.statistics import Statistics
 
 NOW_S = 1_800_000_000.0
 S = 1_000_000_000

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from catalog.types import Usage
 from gateway.relay.figures import DEGRADED, FALLBACK_ONLY, NORMAL, figures_of
 from gateway.relay.headroom import read_headroom
-from gateway.relay.statistics import Sample, Statistics
+from gateway.relay.samples import Sample
+from gateway.relay.statistics import Statistics
 from gateway.relay.tallies import Tally, bucket_of, find_percentiles, value_of
 
 

@@ -43,6 +43,7 @@ def walk(tries, *faults):
     return asked
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(
     "one",
     [
@@ -63,6 +64,7 @@ def test_what_another_endpoint_may_do_better_is_tried_there(one):
     assert len(generation.attempts) == 2
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("one", [fault(400, "invalid_request"), fault(413, "payload_too_large"), fault(422, "unprocessable")])
 def test_what_is_wrong_with_the_request_itself_is_not_tried_elsewhere(one):
     tries, _, health = begin("a", "b")
@@ -70,11 +72,13 @@ def test_what_is_wrong_with_the_request_itself_is_not_tried_elsewhere(one):
     assert not health.has_trouble
 
 
+@pytest.mark.interpreted
 def test_no_more_than_the_allowed_attempts_are_made():
     tries, _, _ = begin("a", "b", "c", attempts_max=2)
     assert walk(tries, *[fault(500)] * 3) == ["a", "b"]
 
 
+@pytest.mark.interpreted
 def test_an_attempt_gets_what_is_left_of_the_deadline_and_none_begins_after_it():
     tries, _, _ = begin("a", "b", age_s=8)
     attempt = tries.start(tries.candidate(), timeout_s=120)
@@ -84,11 +88,13 @@ def test_an_attempt_gets_what_is_left_of_the_deadline_and_none_begins_after_it()
     assert walk(late, fault(500), fault(500)) == ["a"]  # the first is always made
 
 
+@pytest.mark.interpreted
 def test_a_whole_answer_has_a_deadline_of_its_own():
     tries, _, _ = begin("a", stream=False, age_s=8)
     assert 21 < tries.start(tries.candidate(), timeout_s=120).timeout_s <= 22
 
 
+@pytest.mark.interpreted
 def test_a_429_cools_for_its_retry_after_and_without_one_for_the_providers_cooldown():
     tries, _, health = begin("a", "b")
     walk(tries, fault(429, "rate_limit_exceeded", retry_after_s=17), fault(429, "rate_limit_exceeded"))
