@@ -83,6 +83,7 @@ class Figures:
     versions: dict[str, str]
     cores: str
     driver: str
+    python_because: str = ""  # why the hot path ran as Python; empty where it was compiled
     quick: bool = False
     loads: dict[str, list[Load]] = field(default_factory=dict)  # who → at each number of connections
     rounds: dict[str, dict[int, list[Load]]] = field(default_factory=dict)  # who → connections → every round, of which loads has the middle

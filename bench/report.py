@@ -37,7 +37,7 @@ def render(figures: Figures) -> str:
         "# Benchmarks",
         _INTRODUCTION,
         f"Measured {figures.when} UTC at commit {figures.commit or 'unknown'} on {figures.machine}. {figures.cores}",
-        f"Whole answers were asked for by {figures.driver}, the rest by `bench/drive.py`.",
+        f"Whole answers were asked for by {figures.driver}, the rest by `bench/drive.py`. {_how_it_ran(figures)}",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in figures.versions.items()) + ".",
         "![Requests per second and latency](benchmarks.svg)",
         "## Goals",
@@ -53,6 +53,12 @@ def render(figures: Figures) -> str:
         _books(figures, figures.books),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _how_it_ran(figures: Figures) -> str:
+    if figures.python_because:
+        return f"The hot path ran as Python: {figures.python_because}."
+    return "The hot path was compiled (`make compiled`)."
 
 
 def _goals(figures: Figures) -> str:

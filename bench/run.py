@@ -1,6 +1,7 @@
 """The run: phases in order, each shown while it goes."""
 
 import datetime as dt
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from bench.figures import Books, Figures, Load, Streaming
 from bench.servers import has_wrk, run_driver, run_wrk
 from bench.stack import CHAT_PATH, Stack
 from bench.translation import measure_all
+from gateway.compiled.finder import find_obstacle
 
 CONNECTIONS = (1, 16, 64)
 STREAMS = ((1, 100.0), (100, 5_000.0), (500, 15_000.0))  # streams, chunks/s over all of them
@@ -198,6 +200,7 @@ def run(*, quick: bool, pinned: bool, console: Console) -> Figures:
         versions=machine.versions(),
         cores=cores.explain(),
         driver="wrk" if has_wrk() else "bench/drive.py (wrk is not installed)",
+        python_because="it is switched off" if os.environ.get("COMPILED") == "off" else find_obstacle(),
         quick=quick,
     )
     cores.keep_rest()

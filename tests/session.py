@@ -14,6 +14,7 @@ from typing import NamedTuple
 import certifi
 import django
 
+from gateway.compiled.finder import read_mode, use_compiled
 from gateway.local.engines import Engines
 from tests.network import allow_only_loopback
 
@@ -30,6 +31,8 @@ class Session(NamedTuple):
 
 def start_session() -> Session:
     """Start what this process needs, set the environment, load Django. Everything ends with the process, however it ends."""
+    compiled = read_mode(os.environ.get("COMPILED", "off"))
+    use_compiled(compiled)  # before anything of it is imported
     allow_only_loopback()
     scratch = Path(tempfile.mkdtemp(prefix="tollway-test-"))
     is_ours = not os.environ.get("TEST_DATABASE_URL")
@@ -50,6 +53,7 @@ def start_session() -> Session:
         REDIS_URL=urls.redis_url or _numbered(redis_url, 2 * worker),
         BROKER_REDIS_URL=urls.broker_redis_url or _numbered(redis_url, 2 * worker + 1),
         TOLLWAY_DATA=str(scratch / "data"),
+        COMPILED=compiled,
         LOG_FORMAT="plain",
         SSL_CERT_FILE=_write_one_authority(scratch),
     )

@@ -49,23 +49,26 @@ def test_every_direct_dependency_is_in_the_locks_and_has_a_reason() -> None:
     for requirement, lock in [(line, production) for line in PROJECT["project"]["dependencies"]] + [(line, everything) for line in extras]:
         name = re.match(r"[A-Za-z0-9-]+", requirement)[0].lower()
         assert re.search(rf"^{re.escape(name)}==", lock, re.MULTILINE), name
-    for block in re.findall(r"^(?:dependencies|local|dev) = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL):
+    for block in re.findall(
+        r"^(?:dependencies|local|compile|dev) = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL
+    ):
         assert block.lstrip().startswith("#")
 
 
-def test_every_package_of_the_locks_is_the_same_version_in_both() -> None:
+def test_every_package_of_the_locks_is_the_same_version_in_all() -> None:
     def versions(name: str) -> dict[str, str]:
         return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
 
-    production, everything = versions("requirements.lock"), versions("requirements-dev.lock")
-    assert {name: version for name, version in production.items() if everything.get(name) != version} == {}
+    everything = versions("requirements-dev.lock")
+    for part in (versions("requirements.lock"), versions("requirements-compile.lock")):
+        assert {name: version for name, version in part.items() if everything.get(name) != version} == {}
 
 
 def test_the_image_runs_as_an_ordinary_user_from_hashed_packages() -> None:
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
     assert "--require-hashes -r requirements.lock" in DOCKERFILE
     assert "HEALTHCHECK" in DOCKERFILE
-    assert len(re.findall(r"^FROM ", DOCKERFILE, re.MULTILINE)) == 2
+    assert len(re.findall(r"^FROM ", DOCKERFILE, re.MULTILINE)) == 3
 
 
 def test_the_image_has_every_app_and_no_tests() -> None:

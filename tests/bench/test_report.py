@@ -25,6 +25,13 @@ def test_the_page_compares_with_the_upstream_and_nginx_of_the_same_run():
     assert "| chunks relayed/s per process | ≥ 15,000 | 4,990 | no |" in page
 
 
+def test_the_page_says_whether_the_hot_path_was_compiled():
+    made = figures()
+    assert "The hot path was compiled (`make compiled`)." in render(made)
+    made.python_because = "there are none"
+    assert "The hot path ran as Python: there are none." in render(made)
+
+
 def test_earlier_runs_stay_in_the_history_newest_first(tmp_path):
     page, plot = tmp_path / "page.md", tmp_path / "plot.svg"
     for when in ("2026-11-25 12:00", "2026-11-26 12:00", "2026-11-27 12:00"):
