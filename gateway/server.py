@@ -179,7 +179,7 @@ class DirectProtocol(HttpToolsProtocol):
         if url[:1] == b"/" and not (b"?" in url or b"%" in url or b"#" in url):
             raw_path, query = url, b""
         else:
-            parsed = httptools.parse_url(url)
+            parsed: Any = httptools.parse_url(url)  # its types do not say that a part may be None
             raw_path, query = parsed.path, parsed.query or b""
         path = raw_path.decode("ascii")
         scope["path"] = self.root_path + (urllib.parse.unquote(path) if "%" in path else path)

@@ -7,7 +7,7 @@ import redis
 
 from accounts import organizations
 from accounts.models import Organization
-from billing.books import misses, outbox, rebuild, transfers
+from billing.books import outbox, rebuild, transfers
 from billing.books.chart import AccountCode
 from billing.live.store import store
 from billing.models import Account
@@ -15,12 +15,6 @@ from tests.billing import plane
 from tests.factories.people import UserFactory
 
 USD = 1_000_000_000
-
-
-@pytest.fixture(autouse=True)
-def _nothing_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no test wait for the pause that another's made-up id began."""
-    monkeypatch.setattr(misses, "_shards", {})
 
 
 @pytest.fixture

@@ -159,6 +159,7 @@ async def test_a_key_that_falls_silent_gives_its_lease_back(shard: Shard, connec
     assert holds._leases._accounts == {}
 
 
+@pytest.mark.interpreted
 async def test_an_old_lease_is_followed_by_a_new_one(
     shard: Shard, connection: MoneyConnection, make_holds: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +298,7 @@ async def test_a_process_that_stood_still_for_long_draws_no_more(shard: Shard, c
     assert is_waiting_needed(holds, 1)
 
 
+@pytest.mark.interpreted
 async def test_a_key_that_has_just_been_refused_a_lease_is_not_asked_for_again_at_each_request(
     shard: Shard, connection: MoneyConnection, make_holds: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
