@@ -75,7 +75,7 @@ def find_obstacle() -> str:
     try:
         manifest = msgspec.json.decode(MANIFEST.read_bytes(), type=Manifest)
     except FileNotFoundError:
-        return "there are none"
+        return "nothing is compiled"
     except (OSError, msgspec.MsgspecError) as error:
         return f"{MANIFEST} cannot be read ({error})"
     if manifest.python != EXTENSION_SUFFIXES[0]:

@@ -28,8 +28,8 @@ def test_the_page_compares_with_the_upstream_and_nginx_of_the_same_run():
 def test_the_page_says_whether_the_hot_path_was_compiled():
     made = figures()
     assert "The hot path was compiled (`make compiled`)." in render(made)
-    made.python_because = "there are none"
-    assert "The hot path ran as Python: there are none." in render(made)
+    made.python_because = "nothing is compiled"
+    assert "The hot path ran as Python: nothing is compiled." in render(made)
 
 
 def test_earlier_runs_stay_in_the_history_newest_first(tmp_path):

@@ -31,7 +31,7 @@ def test_a_compilation_of_this_source_for_this_python_has_no_obstacle(manifest: 
 
 
 def test_what_was_never_compiled_is_told_so(manifest: Path) -> None:
-    assert find_obstacle() == "there are none"
+    assert find_obstacle() == "nothing is compiled"
 
 
 def test_a_compilation_of_other_source_is_not_used(manifest: Path) -> None:
@@ -61,7 +61,7 @@ def test_switched_off_it_is_not_used_even_if_it_fits(manifest: Path) -> None:
 
 
 def test_required_and_not_there_stops_the_start_and_says_what_to_do(manifest: Path) -> None:
-    with pytest.raises(NotCompiled, match=r"cannot be used: there are none\. `make compiled` makes them; COMPILED=auto does without\."):
+    with pytest.raises(NotCompiled, match=r"cannot be used: nothing is compiled\. `make compiled` makes them; COMPILED=auto does"):
         use_compiled("required")
 
 
