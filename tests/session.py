@@ -31,8 +31,8 @@ class Session(NamedTuple):
 
 def start_session() -> Session:
     """Start what this process needs, set the environment, load Django. Everything ends with the process, however it ends."""
-    compiled = read_mode(os.environ.get("COMPILED", "off"))
-    use_compiled(compiled)  # before anything of it is imported
+    # Before anything of it is imported. The processes that tests start run as this one does.
+    is_compiled = not use_compiled(read_mode(os.environ.get("COMPILED", "off")))
     allow_only_loopback()
     scratch = Path(tempfile.mkdtemp(prefix="tollway-test-"))
     is_ours = not os.environ.get("TEST_DATABASE_URL")
@@ -53,7 +53,7 @@ def start_session() -> Session:
         REDIS_URL=urls.redis_url or _numbered(redis_url, 2 * worker),
         BROKER_REDIS_URL=urls.broker_redis_url or _numbered(redis_url, 2 * worker + 1),
         TOLLWAY_DATA=str(scratch / "data"),
-        COMPILED=compiled,
+        COMPILED="required" if is_compiled else "off",
         LOG_FORMAT="plain",
         SSL_CERT_FILE=_write_one_authority(scratch),
     )

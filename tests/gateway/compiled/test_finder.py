@@ -1,16 +1,21 @@
 """A compilation is used as a whole, or the reason why not is told."""
 
 import json
+import os
+import runpy
 import subprocess
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from uvicorn_worker import UvicornWorker
 
 from gateway.compiled import finder
 from gateway.compiled.finder import NotCompiled, find_obstacle, read_mode, use_compiled
 from gateway.compiled.modules import ROOT, fingerprint
+from gateway.server import DirectProtocol
 
 
 @pytest.fixture
@@ -69,6 +74,20 @@ def test_a_mode_is_one_of_three() -> None:
     assert [read_mode(mode) for mode in ("auto", "off", "required")] == ["auto", "off", "required"]
     with pytest.raises(ValueError, match="COMPILED must be one of auto, off, required, not 'on'"):
         read_mode("on")
+
+
+def test_a_worker_says_how_it_runs_and_serves_with_our_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(UvicornWorker, "init_process", lambda _self: None)
+    worker_class = runpy.run_path(str(ROOT / "docker/gunicorn.conf.py"))["TollwayWorker"]
+    worker = worker_class.__new__(worker_class)
+    worker.config, worker.log = SimpleNamespace(http="auto"), SimpleNamespace(info=lambda text, *values: said.append(text % values))
+
+    worker.init_process()
+
+    assert worker.config.http is DirectProtocol
+    as_python = "The hot path runs as Python: it is switched off."
+    assert said == [as_python if os.environ["COMPILED"] == "off" else "The hot path is compiled."]
 
 
 def test_the_web_server_reads_its_configuration_without_the_service(tmp_path: Path) -> None:
