@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from catalog.types import Cost, CostLine, RateCard, Usage, meters_of
+from catalog.types import METERS, Cost, CostLine, RateCard, Usage
 
 PICOS_PER_NANO: Final = 1_000
 PICOS_PER_USD: Final = 1_000_000_000_000
@@ -48,6 +48,7 @@ TOKEN_METERS: Final = PROMPT_METERS + COMPLETION_METERS
 _OF_THE_PROMPT: Final = frozenset(PROMPT_METERS)
 UNIT_METERS: Final = ("requests", "searches", "seconds", "characters", "pages", "images")
 _NO_UNITS: Final[Mapping[str, int]] = {}
+_AFTER_REQUESTS: Final = METERS[METERS.index("requests") + 1 :]
 
 # What must have a rate before an endpoint may be sold: one of the sets, by the model's type.
 _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
@@ -76,6 +77,20 @@ class UnpricedMeter(Exception):
 
 class InvalidUsage(ValueError):
     """A count is negative. Such a usage would credit the customer."""
+
+
+def meters_of(usage: Usage) -> dict[str, int]:
+    """Return the meters that are not zero, in their order."""
+    meters: dict[str, int] = msgspec.to_builtins(usage)  # leaves out what has its default: all zeros, one request, is_estimate
+    meters.pop("is_estimate", None)
+    if usage.requests:
+        meters["requests"] = usage.requests
+        if usage.searches or usage.seconds or usage.characters or usage.pages or usage.images:
+            # They come after it: receipts list meters in this order, and whoever recomputes them does too.
+            meters |= {name: meters.pop(name) for name in _AFTER_REQUESTS if name in meters}
+    else:
+        meters.pop("requests", None)
+    return meters
 
 
 def nanos_from_picos(picos: int) -> int:

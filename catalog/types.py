@@ -58,22 +58,6 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 METERS: tuple[str, ...] = tuple(name for name in Usage.__struct_fields__ if name != "is_estimate")
 
-_AFTER_REQUESTS = METERS[METERS.index("requests") + 1 :]
-
-
-def meters_of(usage: Usage) -> dict[str, int]:
-    """Return the meters that are not zero, in their order."""
-    meters: dict[str, int] = msgspec.to_builtins(usage)  # leaves out what has its default: all zeros, one request, is_estimate
-    meters.pop("is_estimate", None)
-    if usage.requests:
-        meters["requests"] = usage.requests
-        if usage.searches or usage.seconds or usage.characters or usage.pages or usage.images:
-            # They come after it: receipts list meters in this order, and whoever recomputes them does too.
-            meters |= {name: meters.pop(name) for name in _AFTER_REQUESTS if name in meters}
-    else:
-        meters.pop("requests", None)
-    return meters
-
 
 class PriceTier(msgspec.Struct, frozen=True):
     """Rates for the whole request when its prompt is longer than ``min_prompt_tokens`` (strictly)."""

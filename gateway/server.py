@@ -8,13 +8,14 @@ An application that does not know the extension is served as by uvicorn, and the
 
 import logging
 import urllib.parse
-from asyncio import AbstractEventLoop, Event, TimerHandle
+from asyncio import AbstractEventLoop, Event, Task, TimerHandle
 from collections.abc import Sequence
 from typing import Any, cast
 
 import httptools
 from mypy_extensions import mypyc_attr
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -55,11 +56,41 @@ class Arrival:
         return True
 
 
+def _nothing() -> None:
+    """Stand where a callback stood."""
+
+
 @mypyc_attr(native_class=False)
 class DirectCycle(RequestResponseCycle):
     """One request and its answer. Each short cut says whether it could be taken; where not, the ASGI message does the same."""
 
-    outbox: Outbox  # set by the protocol
+    outbox: Outbox  # set by the protocol, as is what follows
+    task: Task[None] | None = None
+    tasks: set[Task[None]]
+
+    async def run_asgi(self, app: Any) -> None:
+        """Run the application for this request. What it leaves undone is uvicorn's to end and to report."""
+        result: object = None
+        raised: BaseException | None = None
+        try:
+            result = await app(self.scope, self.receive, self.send)
+        except BaseException as error:  # noqa: BLE001 -- raised again below
+            raised = error
+        try:
+            if raised is None and result is None and self.response_complete:
+                self.on_response = _nothing
+                return
+
+            async def end(*_arguments: Any) -> object:
+                if raised is not None:
+                    raise raised
+                return result
+
+            await RequestResponseCycle.run_asgi(self, cast("Any", end))
+        finally:
+            if self.task is not None:
+                self.tasks.discard(self.task)
+                self.task = None
 
     def take_body(self) -> bytes | None:
         """Return the whole body when it has arrived, else None."""
@@ -132,6 +163,28 @@ class DirectProtocol(HttpToolsProtocol):
         self._outbox = outbox_of(self.loop)
         self._idle_since_s: float | None = None
         self._idle_timer: TimerHandle | None = None
+        self._upgrades = False
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.url = b""
+        self.headers = []
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        self.scope = cast("Any", scope)
+
+    def on_url(self, url: bytes) -> None:
+        """Keep a piece of the request's path and query."""
+        self.url = self.url + url if self.url else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; what it means is asked once, when all are here."""
@@ -140,7 +193,8 @@ class DirectProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin a request as uvicorn does, in a ``DirectCycle``."""
         self.expect_100_continue = dict(self.headers).get(b"expect", b"").lower() == b"100-continue"
-        if self.parser.should_upgrade() or self.limit_concurrency is not None:
+        self._upgrades = self.parser.should_upgrade()
+        if self._upgrades or self.limit_concurrency is not None:
             self._outbox.flush()  # another protocol may take the transport over
             super().on_headers_complete()
             return
@@ -149,34 +203,59 @@ class DirectProtocol(HttpToolsProtocol):
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
         self._read_url(scope)
-        before, self.cycle = (
-            self.cycle,
-            DirectCycle(
-                scope=self.scope,
-                transport=self.transport,
-                flow=self.flow,
-                logger=self.logger,
-                access_logger=self.access_logger,
-                access_log=self.access_log,
-                default_headers=self.server_state.default_headers,
-                message_event=cast("Event", Arrival()),
-                expect_100_continue=self.expect_100_continue,
-                keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-                on_response=self.on_response_complete,
-            ),
+        before = self.cycle
+        self.cycle = cycle = DirectCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=cast("Event", Arrival()),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
         )
-        self.cycle.outbox = self._outbox
-        scope["extensions"] = {_EXTENSION: self.cycle}
+        cycle.outbox = self._outbox
+        scope["extensions"] = {_EXTENSION: cycle}
         if before is None or before.response_complete:
             self._outbox.expect()
-            self._start_asgi_task(self.cycle, self.app)
+            self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if not isinstance(cycle, DirectCycle) or self.config.reset_contextvars:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.tasks = self.tasks
+        cycle.task = task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body."""
+        cycle = self.cycle
+        if self._upgrades or len(body) + len(cycle.body) > HIGH_WATER_LIMIT:
+            super().on_body(body)
+        elif not cycle.response_complete:
+            cycle.body += body
+            cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """The whole request has arrived."""
+        cycle = self.cycle
+        if self._upgrades:
+            super().on_message_complete()
+        elif not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _read_url(self, scope: dict[str, Any]) -> None:
         url = self.url
-        if url[:1] == b"/" and not (b"?" in url or b"%" in url or b"#" in url):
+        # `in` would try whether the byte is a number first, and raise and catch an exception.
+        if url[:1] == b"/" and url.find(b"?") < 0 and url.find(b"%") < 0 and url.find(b"#") < 0:
             raw_path, query = url, b""
         else:
             parsed: Any = httptools.parse_url(url)  # its types do not say that a part may be None

@@ -13,7 +13,8 @@ from mypy_extensions import mypyc_attr
 from catalog.types import EndpointSpec, ProviderSpec
 from gateway.dialects.base import Answer, ChatRequest, HeaderLookup, InvalidRequest, Json, StreamDecoder, UpstreamCall, UpstreamFault
 from gateway.dialects.chat_answers import ChatStreamDecoder, decode_chat_answer
-from gateway.dialects.chat_schema import ChatBody, check_body, measure
+from gateway.dialects.chat_checks import check_body, measure
+from gateway.dialects.chat_schema import ChatBody
 from gateway.dialects.chat_tools import note_custom
 from gateway.dialects.faults import fault_from_status
 from gateway.dialects.prompts import message_from_prompt

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gateway.dialects.base import ChatRequest, InvalidRequest, Json, raw_usd
+from gateway.dialects.chat_checks import explain, measure
 from gateway.dialects.chat_completions import parse_json
-from gateway.dialects.chat_schema import ChatBody, Part, UserMessage, explain, measure
+from gateway.dialects.chat_schema import ChatBody, Part, UserMessage
 from gateway.dialects.client import Closing, Head, StreamEncoder
 from gateway.dialects.vectors import base64_of, numbers_of
 

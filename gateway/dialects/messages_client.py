@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 
 from gateway.dialects.base import ChatRequest, Json
+from gateway.dialects.chat_checks import measure
 from gateway.dialects.chat_completions import parse_json
-from gateway.dialects.chat_schema import ChatBody, Message, measure
+from gateway.dialects.chat_schema import ChatBody, Message
 from gateway.dialects.client import Closing, Head, StreamEncoder
 from gateway.dialects.hidden_thoughts import hide_thoughts, hiding
 from gateway.dialects.messages_encoder import MessagesStreamEncoder, encode_message, encode_messages_error

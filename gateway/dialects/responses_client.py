@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 
 from gateway.dialects.base import ChatRequest, InvalidRequest, Json
+from gateway.dialects.chat_checks import measure
 from gateway.dialects.chat_completions import parse_json
-from gateway.dialects.chat_schema import ChatBody, Message, measure
+from gateway.dialects.chat_schema import ChatBody, Message
 from gateway.dialects.client import Closing, Head, StreamEncoder
 from gateway.dialects.custom_tools import name_of, show_free_text, showing_free_text
 from gateway.dialects.hidden_thoughts import hide_thoughts, hiding

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gateway.dialects.base import InvalidRequest, Json
-from gateway.dialects.chat_schema import Effort, explain
+from gateway.dialects.chat_checks import explain
+from gateway.dialects.chat_schema import Effort
 from gateway.dialects.chat_tools import check_tool_count
 
 _NotEmpty = Annotated[str, msgspec.Meta(min_length=1)]

@@ -18,8 +18,8 @@ from gateway.dialects.base import (
     UpstreamFault,
     raw_usd,
 )
+from gateway.dialects.chat_checks import explain
 from gateway.dialects.chat_completions import parse_json
-from gateway.dialects.chat_schema import explain
 from gateway.dialects.client import ClientDialect, Closing, Head, StreamEncoder
 from gateway.dialects.faults import fault_from_status, make_fault, malformed
 

@@ -20,7 +20,7 @@ from gateway.relay.catalog import CatalogView
 from gateway.relay.errors import ApiError, BadRequest, Forbidden, Unauthorized, Unavailable
 from gateway.relay.estimate import estimated_prompt_tokens
 from gateway.relay.exchange import Exchange
-from gateway.relay.generation import Generation, new_event_id, start_generation
+from gateway.relay.generation import Generation, new_event_id
 from gateway.relay.health import EndpointHealth
 from gateway.relay.hold import Cashier
 from gateway.relay.metadata import HEADERS as METADATA_HEADERS
@@ -104,7 +104,7 @@ class ChatFlow:
         if not _WISHES.isdisjoint(exchange.headers):
             read_wishes(exchange, request)
         route = self._route(view, request, caller.org_id)
-        generation = start_generation(
+        generation = Generation(
             event_id=event_id,
             caller=caller,
             request=request,

@@ -2,97 +2,107 @@
 
 import time
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import uuid_utils.compat
+import uuid_utils
 
 from accounts.types import Caller
-from billing.authorizer.types import Hold
-from billing.types import AttemptRecord
 from catalog.types import Usage
 from gateway.dialects.base import ChatRequest
 from gateway.dialects.client import ClientDialect, Head
 from gateway.relay.catalog import Candidate, CatalogView
 from gateway.relay.routing import Route
-from gateway.relay.types import HoldPlan
+
+if TYPE_CHECKING:
+    from billing.authorizer.types import Hold
+    from billing.types import AttemptRecord
+    from gateway.relay.types import HoldPlan
 
 
-class ClientInfo(msgspec.Struct):
+class ClientInfo:
     """What the client said about itself in headers, for the receipt."""
 
-    user_agent: str = ""
-    referer: str = ""
-    title: str = ""
+    __slots__ = ("referer", "title", "user_agent")
+
+    def __init__(self, user_agent: str, referer: str, title: str) -> None:
+        self.user_agent = user_agent
+        self.referer = referer
+        self.title = title
 
 
-class Outcome(msgspec.Struct):
+class Outcome:
     """How the answering attempt ended. ``usage`` is None until it is known or estimated."""
 
-    status: str = "error"  # ok, error, cancelled
-    usage: Usage | None = None
-    finish_reason: str = ""
-    native_finish_reason: str = ""
-    upstream_id: str = ""
-    service_tier: str = ""
-    http_status: int = 200
-    error_type: str = ""
-    output_seen: bool = False
+    __slots__ = (
+        "error_type",
+        "finish_reason",
+        "http_status",
+        "native_finish_reason",
+        "output_seen",
+        "service_tier",
+        "status",
+        "upstream_id",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.status = "error"  # ok, error, cancelled
+        self.usage: Usage | None = None
+        self.finish_reason = ""
+        self.native_finish_reason = ""
+        self.upstream_id = ""
+        self.service_tier = ""
+        self.http_status = 200
+        self.error_type = ""
+        self.output_seen = False
 
 
-class Generation(msgspec.Struct, eq=False):
+class Generation:
     """Everything about one request, filled in as it goes. Times: ``started_ns`` monotonic, ``started_at_ms`` Unix milliseconds."""
 
-    caller: Caller
-    request: ChatRequest
-    dialect: ClientDialect
-    view: CatalogView
-    route: Route
-    client: ClientInfo
-    event_id: uuid.UUID
-    id: str
-    started_ns: int
-    started_at_ms: int
-    plan: HoldPlan | None = None
-    hold: Hold | None = None
-    candidate: Candidate | None = None
-    attempts: list[AttemptRecord] = msgspec.field(default_factory=list)
-    first_byte_ns: int = 0
-    ahead: Any = None  # the call to the first candidate, made while the hold was under way (attempts.py)
-    outcome: Outcome = msgspec.field(default_factory=Outcome)
-    settled: bool = False
+    __slots__ = (
+        *("ahead", "attempts", "caller", "candidate", "client", "dialect", "event_id", "first_byte_ns", "hold", "id", "outcome", "plan"),
+        *("request", "route", "settled", "started_at_ms", "started_ns", "view"),
+    )
+
+    def __init__(
+        self,
+        *,
+        event_id: uuid.UUID,
+        caller: Caller,
+        request: ChatRequest,
+        dialect: ClientDialect,
+        view: CatalogView,
+        route: Route,
+        client: ClientInfo,
+        started_ns: int,
+        id: str,  # noqa: A002 -- what it is called
+    ) -> None:
+        self.caller = caller
+        self.request = request
+        self.dialect = dialect
+        self.view = view
+        self.route = route
+        self.client = client
+        self.event_id = event_id
+        self.id = id
+        self.started_ns = started_ns
+        self.started_at_ms = time.time_ns() // 1_000_000
+        self.plan: HoldPlan | None = None
+        self.hold: Hold | None = None
+        self.candidate: Candidate | None = None
+        self.attempts: list[AttemptRecord] = []
+        self.first_byte_ns = 0
+        self.ahead: Any = None  # the call to the first candidate, made while the hold was under way (attempts.py)
+        self.outcome = Outcome()
+        self.settled = False
 
 
 def new_event_id() -> uuid.UUID:
     """Return a fresh time-sortable id, made by us before anything is written."""
-    return uuid_utils.compat.uuid7()
-
-
-def start_generation(
-    *,
-    event_id: uuid.UUID,
-    caller: Caller,
-    request: ChatRequest,
-    dialect: ClientDialect,
-    view: CatalogView,
-    route: Route,
-    client: ClientInfo,
-    started_ns: int,
-    id: str,  # noqa: A002 -- the field's name
-) -> Generation:
-    """Return the record of a request that has passed authentication and routing."""
-    return Generation(
-        caller=caller,
-        request=request,
-        dialect=dialect,
-        view=view,
-        route=route,
-        client=client,
-        event_id=event_id,
-        id=id,
-        started_ns=started_ns,
-        started_at_ms=time.time_ns() // 1_000_000,
-    )
+    fresh: uuid.UUID = msgspec.convert(uuid_utils.uuid7().hex, uuid.UUID)  # in C, unlike uuid_utils.compat
+    return fresh
 
 
 def answer_head(generation: Generation, candidate: Candidate, usage: Usage | None = None) -> Head:

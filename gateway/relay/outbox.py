@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 
 logger = logging.getLogger(__name__)
 
-# In a turn with fewer that go on nothing is kept: little would come together, and what is done after a write would delay it.
+# In a turn with fewer that go on nothing is kept, and no handle of the loop is spent on its end: little would come together, and what is
+# done after a write would delay it.
 _BUSY = 4
 # Nothing waits for more than so many others: what a wake costs is shared by enough of them then.
 _TOGETHER_MAX = 64
@@ -19,23 +20,27 @@ _TOGETHER_MAX = 64
 class Outbox:
     """The writes of one event loop. They leave in the order they came in, and before anything that is called in a later turn."""
 
-    __slots__ = ("_expected", "_going", "_waiting")
+    __slots__ = ("_expected", "_going", "_is_busy", "_waiting")
 
     def __init__(self) -> None:
         self._expected = 0  # what goes on in this turn or the next
-        self._going = 0  # in this one
+        self._going = 0  # in this one, if it is busy
+        self._is_busy = False  # this turn or the next
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
 
     def expect(self) -> None:
         """Note that something has arrived, with which a task goes on in the next turn: it will probably write."""
         self._expected += 1
-        if self._expected == 1:
+        if self._expected >= _BUSY and not self._is_busy:
+            self._is_busy = True
             asyncio.get_running_loop().call_soon(self._begin_turn)
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write at the end of this turn, or at once where little goes on in it. Who closes a transport calls ``flush`` before."""
         waiting = self._waiting
-        if self._going < _BUSY and not waiting:
+        if not (self._is_busy or waiting):
+            if self._expected:
+                self._expected -= 1  # what does not write is counted until there is a busy turn
             transport.write(data)
             return
         waiting.append((transport, data))
@@ -54,7 +59,7 @@ class Outbox:
                     transport.abort()
 
     def _begin_turn(self) -> None:
-        """Called before the tasks that go on, since it was scheduled before them or among the first."""
+        """Called among the first tasks that go on: it was scheduled with them."""
         self._going = self._expected
         asyncio.get_running_loop().call_soon(self._end_turn)
 
@@ -64,7 +69,8 @@ class Outbox:
             self.flush()
         self._expected -= self._going
         self._going = 0
-        if self._expected:
+        self._is_busy = self._expected >= _BUSY
+        if self._is_busy:
             self._begin_turn()
 
 

@@ -9,8 +9,8 @@ import msgspec
 from billing.authorizer.holds import Holds
 from billing.money import nanos_from_picos
 from billing.types import UsageEvent
-from catalog.pricing import PROMPT_METERS, TOKEN_METERS, UnpricedMeter, rate_of, sold_meters, totals
-from catalog.types import METERS, EndpointSpec, ModelType, RateCard, Usage, meters_of
+from catalog.pricing import PROMPT_METERS, TOKEN_METERS, UnpricedMeter, meters_of, rate_of, sold_meters, totals
+from catalog.types import METERS, EndpointSpec, ModelType, RateCard, Usage
 from gateway.dialects.base import ChatRequest
 from gateway.relay.catalog import Candidate, Host
 from gateway.relay.estimate import estimated_prompt_tokens, estimated_tokens

@@ -21,6 +21,7 @@ from catalog.pricing import (
     cost,
     is_priced,
     marked_up,
+    meters_of,
     nanos_from_picos,
     rate_of,
     text_bound,
@@ -28,7 +29,7 @@ from catalog.pricing import (
     upper_bound,
     usd_text,
 )
-from catalog.types import METERS, PriceTier, RateCard, TimePrice, Usage, meters_of
+from catalog.types import METERS, PriceTier, RateCard, TimePrice, Usage
 
 NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)  # a Wednesday
 PER_MILLION = 1_000_000  # picos per token of one dollar per million tokens

@@ -36,6 +36,10 @@ class _Application:
         if scope["path"] == "/stream":
             await self._stream(direct, send)
             return
+        if scope["path"] == "/fails":
+            raise RuntimeError("not today")
+        if scope["path"] == "/silent":
+            return
         headers = [_JSON, (b"content-length", b"%d" % (len(body) + 1)), (b"x-query", scope["query_string"] or b"none")]
         if scope["path"] == "/forged":
             headers.append((b"x-name", body))
@@ -92,6 +96,10 @@ class _Served:
                 connection.sendall(part)
                 time.sleep(0.05 if len(parts) > 1 else 0)
             return _until(connection, answers)
+
+    def running(self) -> int:
+        """How many requests the server would wait for."""
+        return len(self._server.server_state.tasks)
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -187,6 +195,22 @@ def test_a_line_break_in_a_header_never_reaches_the_client(served: _Served) -> N
 def test_a_path_is_decoded_and_its_query_kept(served: _Served) -> None:
     assert b"x-query: q=%21\r\n" in served.ask(_post(b"/%70lain?q=%21", b"x"))
     assert served.application.short_cuts == ["body"]  # "/plain": answered by messages
+
+
+@pytest.mark.parametrize("path", [b"/fails", b"/silent"])
+def test_a_request_that_the_application_leaves_unanswered_is_answered_by_uvicorn(served: _Served, path: bytes) -> None:
+    answer = served.ask(_post(path, b"x"))
+    assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert answer.endswith(b"\r\n\r\nInternal Server Error")
+
+
+@pytest.mark.parametrize("path", [b"/direct", b"/plain", b"/fails", b"/silent"])
+def test_a_request_that_has_ended_keeps_no_server_from_stopping(served: _Served, path: bytes) -> None:
+    served.ask(_post(path, b"x"))
+    until_s = time.monotonic() + 5
+    while served.running() and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert served.running() == 0
 
 
 def test_a_stream_waits_for_a_slow_reader_and_arrives_whole(served: _Served) -> None:

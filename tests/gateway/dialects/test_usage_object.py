@@ -6,7 +6,8 @@ import pytest
 from openai.types import CompletionUsage
 
 from catalog.types import Usage
-from gateway.dialects.base import chat_usage, raw_usd
+from gateway.dialects.base import raw_usd
+from gateway.dialects.chat_client import chat_usage
 
 USAGE = Usage(
     input_tokens=10, cache_read_tokens=20, cache_write_tokens=3, cache_write_1h_tokens=4, audio_input_tokens=5, image_input_tokens=6,

@@ -80,15 +80,40 @@ async def test_what_arrives_during_a_busy_turn_counts_for_the_next() -> None:
     record: list[tuple[str, bytes]] = []
     outbox = Outbox()
     a = _transport("a", record)
-    await _begin_turn(outbox, 1)
+    await _begin_turn(outbox, _BUSY)
     for _ in range(_BUSY):
         outbox.expect()
     outbox.write(a, b"1")
-    assert record == [("a", b"1")]
     await asyncio.sleep(0)
+    assert record == [("a", b"1")]
     outbox.write(a, b"2")
     assert record == [("a", b"1")]
     await asyncio.sleep(0)
+    assert record == [("a", b"1"), ("a", b"2")]
+
+
+async def test_one_request_after_the_other_never_waits() -> None:
+    record: list[tuple[str, bytes]] = []
+    outbox = Outbox()
+    a = _transport("a", record)
+    for number in range(3 * _BUSY):
+        await _begin_turn(outbox, 1)
+        outbox.write(a, b"%d" % number)
+        assert len(record) == number + 1
+
+
+async def test_arrivals_without_a_write_make_one_turn_busy_and_are_forgotten() -> None:
+    record: list[tuple[str, bytes]] = []
+    outbox = Outbox()
+    a = _transport("a", record)
+    for _ in range(_BUSY):
+        await _begin_turn(outbox, 1)
+    outbox.write(a, b"1")
+    assert record == []
+    await asyncio.sleep(0)
+    assert record == [("a", b"1")]
+    await _begin_turn(outbox, _BUSY - 1)
+    outbox.write(a, b"2")
     assert record == [("a", b"1"), ("a", b"2")]
 
 
