@@ -15,6 +15,7 @@ from gateway.relay.types import HoldPlan
 from gateway.relay.upstream import aim
 from tests.gateway.relay.builders import make_candidate
 
+pytestmark = pytest.mark.interpreted  # with as much of a generation as is asked for
 BODY = b'{"model": "author/model", "messages": [{"role": "user", "content": "Hi"}]}'
 
 
