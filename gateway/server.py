@@ -19,7 +19,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.relay.outbox import Outbox, outbox_of
+from gateway.relay.outbox import outbox_of
 
 _EXTENSION = "tollway.direct"
 _CHUNKED = (b"transfer-encoding", b"chunked")
@@ -64,9 +64,30 @@ def _nothing() -> None:
 class DirectCycle(RequestResponseCycle):
     """One request and its answer. Each short cut says whether it could be taken; where not, the ASGI message does the same."""
 
-    outbox: Outbox  # set by the protocol, as is what follows
-    task: Task[None] | None = None
-    tasks: set[Task[None]]
+    def __init__(self, protocol: "DirectProtocol", scope: Any, *, keep_alive: bool) -> None:
+        # All that uvicorn's has, without its eleven named arguments.
+        self.scope = scope
+        self.transport = protocol.transport
+        self.flow = protocol.flow
+        self.logger = protocol.logger
+        self.access_logger = protocol.access_logger
+        self.access_log = protocol.access_log
+        self.default_headers = protocol.server_state.default_headers
+        self.message_event = cast("Event", Arrival())
+        self.on_response = protocol.on_response_complete
+        self.disconnected = False
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = protocol.expect_100_continue
+        self.body = bytearray()
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.chunked_encoding = None
+        self.expected_content_length = 0
+        # And what is ours.
+        self.outbox = protocol.outbox
+        self.tasks = protocol.tasks
+        self.task: Task[None] | None = None
 
     async def run_asgi(self, app: Any) -> None:
         """Run the application for this request. What it leaves undone is uvicorn's to end and to report."""
@@ -160,7 +181,7 @@ class DirectProtocol(HttpToolsProtocol):
     ) -> None:  # the names are uvicorn's, which calls by them
         super().__init__(config, server_state, app_state, _loop)
         self.access_log = self.access_log and self.access_logger.isEnabledFor(logging.INFO)
-        self._outbox = outbox_of(self.loop)
+        self.outbox = outbox_of(self.loop)
         self._idle_since_s: float | None = None
         self._idle_timer: TimerHandle | None = None
         self._upgrades = False
@@ -195,7 +216,7 @@ class DirectProtocol(HttpToolsProtocol):
         self.expect_100_continue = dict(self.headers).get(b"expect", b"").lower() == b"100-continue"
         self._upgrades = self.parser.should_upgrade()
         if self._upgrades or self.limit_concurrency is not None:
-            self._outbox.flush()  # another protocol may take the transport over
+            self.outbox.flush()  # another protocol may take the transport over
             super().on_headers_complete()
             return
         version = self.parser.get_http_version()
@@ -204,23 +225,10 @@ class DirectProtocol(HttpToolsProtocol):
         scope["http_version"] = version
         self._read_url(scope)
         before = self.cycle
-        self.cycle = cycle = DirectCycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=cast("Event", Arrival()),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
-        cycle.outbox = self._outbox
+        self.cycle = cycle = DirectCycle(self, scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
         scope["extensions"] = {_EXTENSION: cycle}
         if before is None or before.response_complete:
-            self._outbox.expect()
+            self.outbox.expect()
             self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
@@ -230,7 +238,6 @@ class DirectProtocol(HttpToolsProtocol):
         if not isinstance(cycle, DirectCycle) or self.config.reset_contextvars:
             super()._start_asgi_task(cycle, app)
             return
-        cycle.tasks = self.tasks
         cycle.task = task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
 
@@ -294,17 +301,17 @@ class DirectProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> None:
         """Answer a client that has said its last word, before its connection is closed for that."""
-        self._outbox.flush()
+        self.outbox.flush()
         super().eof_received()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, behind the answers to those before it."""
-        self._outbox.flush()
+        self.outbox.flush()
         super().send_400_response(msg)
 
     def shutdown(self) -> None:
         """Take no further request."""
-        self._outbox.flush()
+        self.outbox.flush()
         super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -82,7 +82,7 @@ def _has_extras(data: bytes) -> bool:
     if len(data) >= _HEAVY_BYTES:
         return True  # looking would take longer than the walk that it saves
     for mark in _EXTRA_MARKS:
-        if mark in data:
+        if data.find(mark) >= 0:  # `in` would try whether the mark is a number first, and raise and catch an exception
             return True
     return data.count(_MODEL_MARK) > 1  # one of them may be on a message
 

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from gateway.relay.outbox import outbox_of
-from gateway.server import DirectProtocol
+from gateway.server import DirectCycle, DirectProtocol
 
 _JSON = (b"content-type", b"application/json")
 _PIECES = 4_000
@@ -232,6 +233,35 @@ def test_a_client_that_leaves_a_stream_breaks_nothing(served: _Served) -> None:
     connection.recv(100)
     connection.close()
     assert served.ask(_post(b"/a", b"still here")).endswith(b"still here!")
+
+
+async def test_a_request_has_everything_that_uvicorn_gives_one() -> None:
+    protocol = DirectProtocol(uvicorn.Config(_Application(), http=DirectProtocol, log_level="critical"), ServerState(), {})
+    protocol.connection_made(cast("asyncio.Transport", _Transport()))
+    protocol.data_received(b"POST /x HTTP/1.1\r\nhost: t\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n")
+    ours, theirs = vars(protocol.cycle), vars(_cycle_of_uvicorn(protocol))
+
+    assert isinstance(protocol.cycle, DirectCycle)
+    assert {name: value for name, value in ours.items() if name in theirs} == {**theirs, "message_event": ours["message_event"]}
+    assert ours.keys() - theirs.keys() == {"outbox", "task", "tasks"}
+    ours["task"].cancel()
+
+
+def _cycle_of_uvicorn(protocol: Any) -> RequestResponseCycle:
+    cycle = protocol.cycle
+    return RequestResponseCycle(
+        scope=cycle.scope,
+        transport=protocol.transport,
+        flow=protocol.flow,
+        logger=protocol.logger,
+        access_logger=protocol.access_logger,
+        access_log=protocol.access_log,
+        default_headers=protocol.server_state.default_headers,
+        message_event=asyncio.Event(),
+        expect_100_continue=True,
+        keep_alive=True,
+        on_response=protocol.on_response_complete,
+    )
 
 
 class _Transport:
