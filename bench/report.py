@@ -67,6 +67,9 @@ def _goals(figures: Figures) -> str:
     rows = []
     if best:
         rows.append(_at_least("requests/s per process, whole answers", best.per_s, _REQUESTS_PER_S))
+    alone, upstream = (_at(figures.loads.get(who, []), 1) for who in (GATEWAY, UPSTREAM))
+    if alone and upstream:
+        rows.append(_at_most("added to one request at a time, p50", alone.p50_ms - upstream.p50_ms, _ADDED_P50_MS, "ms"))
     if fifth and direct:
         rows.append(_at_most("added at a fifth of that, p50", fifth.p50_ms - direct.p50_ms, _ADDED_P50_MS, "ms"))
         rows.append(_at_most("added at a fifth of that, p99", fifth.p99_ms - direct.p99_ms, _ADDED_P99_MS, "ms"))

@@ -25,6 +25,13 @@ def test_the_page_compares_with_the_upstream_and_nginx_of_the_same_run():
     assert "| chunks relayed/s per process | ≥ 15,000 | 4,990 | no |" in page
 
 
+def test_what_is_added_to_one_request_at_a_time_stands_beside_its_goal():
+    made = figures()
+    for who, p50_ms in ((UPSTREAM, 0.02), (GATEWAY, 0.57)):
+        made.loads[who].append(Load(connections=1, requests=900, failures=0, duration_s=1, p50_ms=p50_ms, p99_ms=9.0))
+    assert "| added to one request at a time, p50 | ≤ 0.6 ms | 0.55 ms | yes |" in render(made)
+
+
 def test_the_page_says_whether_the_hot_path_was_compiled():
     made = figures()
     assert "The hot path was compiled (`make compiled`)." in render(made)
