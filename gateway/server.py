@@ -24,6 +24,7 @@ from gateway.relay.outbox import outbox_of
 _EXTENSION = "tollway.direct"
 _CHUNKED = (b"transfer-encoding", b"chunked")
 _CLOSE = (b"connection", b"close")
+_OF_UPGRADES = frozenset((b"connection", b"upgrade", b"http2-settings"))
 
 
 class Arrival:
@@ -185,6 +186,38 @@ class DirectProtocol(HttpToolsProtocol):
         self._idle_since_s: float | None = None
         self._idle_timer: TimerHandle | None = None
         self._upgrades = False
+        self._declines = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived."""
+        self._idle_since_s = None
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._declines:
+                self._serve_without_upgrade(data[upgrade.args[0] :])
+            elif self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._unsupported_upgrade_warning()
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _serve_without_upgrade(self, rest: bytes) -> None:
+        """Parse a request once more without its wish for another protocol than a websocket: the parser leaves its body to that protocol.
+
+        Java's own client wishes for HTTP/2 with every request that is not encrypted, and takes HTTP/1.1.
+        """
+        self._declines = False
+        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection" and b"close" in [token.strip() for token in value.lower().split(b",")]:
+                lines.append(b"connection: close\r\n")
+            elif name not in _OF_UPGRADES:
+                lines.append(b"%b: %b\r\n" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.data_received(b"%b\r\n%b" % (b"".join(lines), rest))
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -215,6 +248,9 @@ class DirectProtocol(HttpToolsProtocol):
         """Begin a request as uvicorn does, in a ``DirectCycle``."""
         self.expect_100_continue = dict(self.headers).get(b"expect", b"").lower() == b"100-continue"
         self._upgrades = self.parser.should_upgrade()
+        self._declines = self._upgrades and self._get_upgrade() not in (None, b"websocket")
+        if self._declines:
+            return
         if self._upgrades or self.limit_concurrency is not None:
             self.outbox.flush()  # another protocol may take the transport over
             super().on_headers_complete()
@@ -253,6 +289,8 @@ class DirectProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The whole request has arrived."""
         cycle = self.cycle
+        if self._declines:
+            return
         if self._upgrades:
             super().on_message_complete()
         elif not cycle.response_complete:

@@ -164,6 +164,26 @@ def test_a_client_that_asks_to_go_on_is_told_to(served: _Served) -> None:
         assert _until(connection, 1).endswith(b"hello!")
 
 
+_WISH = (b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAEAAEAAAAIAAAAB")  # of Java's client
+
+
+@pytest.mark.parametrize("path", [b"/direct", b"/plain"])
+def test_a_wish_for_another_protocol_is_declined_and_the_request_served(served: _Served, path: bytes) -> None:
+    asked, plain = _post(path, b"hello", *_WISH), _post(path, b"hello")
+    expected = _without_date(served.ask(plain))
+    assert expected[-1].endswith(b"hello!")
+    assert _without_date(served.ask(asked)) == expected
+    assert _without_date(served.ask(*[asked[at : at + 40] for at in range(0, len(asked), 40)])) == expected
+    assert served.ask(plain, asked, plain, answers=3).count(b"hello!") == 3
+    assert served.ask(asked + plain, answers=2).count(b"hello!") == 2
+
+
+def test_a_wish_for_another_protocol_on_a_connection_that_is_to_close_closes_it(served: _Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(_post(b"/direct", b"x", b"connection: close, upgrade", b"upgrade: h2c"))
+        assert _until(connection, 2).endswith(b"x!")  # which the end of the connection ended
+
+
 def test_a_connection_that_is_to_close_is_closed_after_the_answer(served: _Served) -> None:
     for request in (_post(b"/a", b"x", b"connection: close"), _post(b"/a", b"x", version=b"1.0")):
         with served.connect() as connection:
