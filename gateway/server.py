@@ -61,6 +61,17 @@ def _nothing() -> None:
     """Stand where a callback stood."""
 
 
+def _ending(result: object, raised: BaseException | None) -> Any:
+    """Return an application that ends as one has ended."""
+
+    async def end(*_arguments: Any) -> object:
+        if raised is not None:
+            raise raised
+        return result
+
+    return end
+
+
 @mypyc_attr(native_class=False)
 class DirectCycle(RequestResponseCycle):
     """One request and its answer. Each short cut says whether it could be taken; where not, the ASGI message does the same."""
@@ -103,12 +114,7 @@ class DirectCycle(RequestResponseCycle):
                 self.on_response = _nothing
                 return
 
-            async def end(*_arguments: Any) -> object:
-                if raised is not None:
-                    raise raised
-                return result
-
-            await RequestResponseCycle.run_asgi(self, cast("Any", end))
+            await RequestResponseCycle.run_asgi(self, _ending(result, raised))
         finally:
             if self.task is not None:
                 self.tasks.discard(self.task)
@@ -189,25 +195,35 @@ class DirectProtocol(HttpToolsProtocol):
         self._declines = False
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived."""
-        self._idle_since_s = None
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._declines:
-                self._serve_without_upgrade(data[upgrade.args[0] :])
-            elif self._should_upgrade():
-                self.handle_websocket_upgrade()
-            else:
-                self._unsupported_upgrade_warning()
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+        """Parse what arrived, as uvicorn does; a request whose wish for another protocol is declined is parsed once more without it.
 
-    def _serve_without_upgrade(self, rest: bytes) -> None:
-        """Parse a request once more without its wish for another protocol than a websocket: the parser leaves its body to that protocol.
-
-        Java's own client wishes for HTTP/2 with every request that is not encrypted, and takes HTTP/1.1.
+        Java's own client and `curl --http2` wish for HTTP/2 with every request that is not encrypted, and take HTTP/1.1. The parser leaves
+        the body of such a request to the other protocol.
         """
+        self._idle_since_s = None
+        piece: Any = data  # bytes, or a view of them, which mypyc would take for bytes
+        rest: Any = None
+        while piece:
+            try:
+                self.parser.feed_data(piece)
+                piece, rest = rest, None
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._declines:  # the wish stood in what was fed, so nothing else waits behind it
+                    piece, rest = self._begin_without_wish(), memoryview(piece)[upgrade.args[0] :]
+                    continue
+                if self._should_upgrade():
+                    self.handle_websocket_upgrade()
+                else:
+                    self._unsupported_upgrade_warning()
+                return
+            except httptools.HttpParserError:
+                message = "Invalid HTTP request received."
+                self.logger.warning(message)
+                self.send_400_response(message)
+                return
+
+    def _begin_without_wish(self) -> bytes:
+        """Return the head of the request without its wish, for the new parser that is in place then."""
         self._declines = False
         lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:
@@ -217,7 +233,7 @@ class DirectProtocol(HttpToolsProtocol):
                 lines.append(b"%b: %b\r\n" % (name, value))
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-        self.data_received(b"%b\r\n%b" % (b"".join(lines), rest))
+        return b"%b\r\n" % b"".join(lines)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -248,7 +264,7 @@ class DirectProtocol(HttpToolsProtocol):
         """Begin a request as uvicorn does, in a ``DirectCycle``."""
         self.expect_100_continue = dict(self.headers).get(b"expect", b"").lower() == b"100-continue"
         self._upgrades = self.parser.should_upgrade()
-        self._declines = self._upgrades and self._get_upgrade() not in (None, b"websocket")
+        self._declines = self._upgrades and self._get_upgrade() != b"websocket" and self.parser.get_method() != b"CONNECT"
         if self._declines:
             return
         if self._upgrades or self.limit_concurrency is not None:

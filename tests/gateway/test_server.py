@@ -176,6 +176,20 @@ def test_a_wish_for_another_protocol_is_declined_and_the_request_served(served: 
     assert _without_date(served.ask(*[asked[at : at + 40] for at in range(0, len(asked), 40)])) == expected
     assert served.ask(plain, asked, plain, answers=3).count(b"hello!") == 3
     assert served.ask(asked + plain, answers=2).count(b"hello!") == 2
+    assert served.ask(_post(path, b"hello", b"connection: upgrade", b"connection: keep-alive", b"upgrade: h2c")).endswith(b"hello!")
+
+
+def test_thousands_of_wishes_at_once_are_declined_one_after_the_other(served: _Served) -> None:
+    asked = b"GET /direct HTTP/1.1\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"
+    with served.connect() as connection:
+        threading.Thread(target=connection.sendall, args=(asked * 3_000,), daemon=True).start()
+        assert _until(connection, 3_000).count(b"HTTP/1.1 200 OK") == 3_000
+
+
+def test_nonsense_behind_a_declined_wish_is_refused_behind_its_answer(served: _Served) -> None:
+    asked = _post(b"/direct", b"x", *_WISH)
+    answers = served.ask(asked, b"NONSENSE\r\n\r\n", answers=2)
+    assert 0 <= answers.find(b"HTTP/1.1 200 OK\r\n") < answers.find(b"x!HTTP/1.1 400 Bad Request\r\n")
 
 
 def test_a_wish_for_another_protocol_on_a_connection_that_is_to_close_closes_it(served: _Served) -> None:
